@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from fixtures.algebra import largest_difference
+from fixtures.batches import MadeInParts
 from fixtures.interventions import Outcome
 from fixtures.measures import margin
 from fixtures.subject import Subject, run
@@ -28,14 +29,10 @@ def direct(subject: Subject) -> torch.Tensor:
     return subject.circuits.direct_path.matrix[subject.task.equals]
 
 
-def all_logits(outcome: Outcome) -> torch.Tensor:
-    return outcome.logits[outcome.run_of]
-
-
 def test_only_representatives_are_run(small):
     outcome = small.intervene.attend(small.activations.attention)
     assert len(outcome.logits) == 28
-    assert largest_difference(all_logits(outcome), small.activations.logits.double()) <= 4
+    assert largest_difference(outcome.all_logits, small.activations.logits.double()) <= 4
 
 
 def test_every_input_is_run_where_order_matters(save):
@@ -45,14 +42,14 @@ def test_every_input_is_run_where_order_matters(save):
     assert not subject.activations.interchangeable
     outcome = subject.intervene.attend(subject.activations.attention)
     assert len(outcome.logits) == 49
-    assert torch.equal(all_logits(outcome), subject.activations.logits)
+    assert torch.equal(outcome.all_logits, subject.activations.logits)
 
 
 @pytest.mark.parametrize("component", ["direct path", "head"])
 @pytest.mark.parametrize("how", ["zero", "mean", "resample"])
 def test_ablation(small, component, how):
     head, constant = by_hand(small, small.activations.attention), direct(small)
-    logits = all_logits(small.intervene.ablate(component, how))
+    logits = small.intervene.ablate(component, how).all_logits
     if component == "head" and how == "resample":
         # each input has what the head writes on one input, the same for (a, b) and (b, a)
         written = logits.double() - constant
@@ -76,10 +73,10 @@ def test_attention_is_set(small):
     outcome = small.intervene.attend_only_to(position)
     one_hot = torch.nn.functional.one_hot(position, 3)
     expected = by_hand(small, one_hot) + direct(small)
-    assert largest_difference(all_logits(outcome), expected) <= 16
+    assert largest_difference(outcome.all_logits, expected) <= 16
     swapped = small.activations.attention[:, task.swapped_positions]
     expected = by_hand(small, swapped) + direct(small)
-    assert largest_difference(all_logits(small.intervene.attend(swapped)), expected) <= 16
+    assert largest_difference(small.intervene.attend(swapped).all_logits, expected) <= 16
 
 
 def test_values_are_exchanged(small):
@@ -90,7 +87,7 @@ def test_values_are_exchanged(small):
     tokens.scatter_(-1, task.min_position[task.representative][:, None], donor[:, None])
     attention = small.activations.attention[task.representative]
     expected = by_hand(small, attention, tokens=tokens) + direct(small)
-    assert largest_difference(all_logits(outcome), expected) <= 16
+    assert largest_difference(outcome.all_logits, expected) <= 16
 
 
 @pytest.mark.parametrize("position", [0, 1])
@@ -98,13 +95,13 @@ def test_what_differs_between_mirrored_inputs_is_run_on_each(small, position):
     """Attention on a alone is another intervention on [a, b, =] than on [b, a, =]."""
     task = small.task
     positions = torch.full_like(task.labels, position)
-    logits = all_logits(small.intervene.attend_only_to(positions))
+    logits = small.intervene.attend_only_to(positions).all_logits
     one_hot = torch.nn.functional.one_hot(positions, 3)
     assert largest_difference(logits, by_hand(small, one_hot) + direct(small)) <= 16
     patched = small.intervene.exchange_value(positions, task.twins, task.random_donor)
     tokens = task.inputs.scatter(-1, positions[:, None], task.random_donor[:, None])
     expected = by_hand(small, small.activations.attention, tokens=tokens) + direct(small)
-    assert largest_difference(all_logits(patched), expected) <= 16
+    assert largest_difference(patched.all_logits, expected) <= 16
 
 
 def test_inputs_and_labels_that_differ_between_mirrored_inputs(small):
@@ -112,7 +109,10 @@ def test_inputs_and_labels_that_differ_between_mirrored_inputs(small):
     others = task.inputs.clone()
     others[:, 0] = 3
     outcome = small.intervene.replace_inputs(others)
-    assert largest_difference(all_logits(outcome), run(small.parts, others, []).double()) <= 4
+    assert (
+        largest_difference(outcome.all_logits, run(small.parts, others, []).squeeze(1).double())
+        <= 4
+    )
     first = task.inputs[:, 0]
     unchanged = small.intervene.attend(small.activations.attention)
     expected = margin(small.activations.logits, first) > 0
@@ -130,14 +130,14 @@ def test_draws_are_counted_once(small):
 def test_ov_is_replaced(small):
     ov = torch.randn_like(small.circuits.ov.matrix)
     expected = by_hand(small, small.activations.attention, ov) + direct(small)
-    assert largest_difference(all_logits(small.intervene.replace_ov(ov)), expected) <= 64
+    assert largest_difference(small.intervene.replace_ov(ov).all_logits, expected) <= 64
 
 
 def test_inputs_are_replaced(small):
     others = small.task.inputs_with_another_maximum
     outcome = small.intervene.replace_inputs(others)
-    expected = run(small.parts, others[small.task.representative], [])
-    assert largest_difference(all_logits(outcome), expected.double()) <= 4
+    expected = run(small.parts, others[small.task.representative], []).squeeze(1)
+    assert largest_difference(outcome.all_logits, expected.double()) <= 4
 
 
 def test_no_hook_stays_behind(small):
@@ -147,8 +147,9 @@ def test_no_hook_stays_behind(small):
 
 
 def test_a_tie_answers_nothing():
+    logits = torch.tensor([[[1.0, 1.0, 0.0]], [[2.0, 1.0, 0.0]]])
     outcome = Outcome(
-        torch.tensor([[1.0, 1.0, 0.0], [2.0, 1.0, 0.0]]), torch.tensor([0, 1]), torch.tensor([0, 1])
+        MadeInParts(2, lambda part: logits[part]), torch.tensor([0, 1]), torch.tensor([[0], [1]])
     )
     assert outcome.answers(torch.tensor([0, 0])).tolist() == [False, True]
     assert outcome.answers(torch.tensor([1, -1])).tolist() == [False, False]

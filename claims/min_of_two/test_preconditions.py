@@ -67,9 +67,8 @@ def test_the_same_algebra_under_any_attention(task, circuits, intervene, verdict
     """So they are under whatever attention is set by hand, to rounding."""
     inputs, attention = task.attended(cases)
     algebra = decomposed_logits(circuits, inputs, attention)
-    verdict(
-        largest_difference(intervene.attend(attention, inputs).logits, algebra), at_most=at_most
-    )
+    logits = intervene.logits_attending(inputs, attention)
+    verdict(largest_difference(logits, algebra), at_most=at_most)
 
 
 @evidence("activations")
