@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from claims.min_of_two import test_direct_path, test_preconditions
+from fixtures.activations import cache_activations
 from fixtures.interventions import Interventions
 from fixtures.verdict import Judge
 from models.min_of_two import REFERENCE
@@ -73,7 +74,7 @@ def test_preconditions_can_be_refuted(of_mutants, precondition, mutant):
 def test_no_untrained_model_passes_a_claim(of_mutants, seed):
     name = f"untrained{seed}.pt"
     verdicts = of_mutants.verdicts(name)
-    assert len(verdicts) == 50
+    assert len(verdicts) == 51
     for claim, verdict in verdicts.items():
         precondition = of_mutants.claims[claim, name]["precondition"] == "yes"
         assert verdict == ("holds" if precondition else "refuted"), claim
@@ -124,6 +125,27 @@ def test_a_pattern_that_is_no_softmax_is_refuted(reference):
     judge = Judge()
     changed = replace(reference.activations, patterns=reference.activations.patterns * 1.0001)
     test_preconditions.test_the_pattern_is_the_softmax_of_the_scores(changed, judge, 8)
+    assert judge.verdict is not None
+    assert not judge.verdict.holds
+
+
+class Normalized:
+    """The reference model with a normalization that its weights don't tell of."""
+
+    def __init__(self, model):
+        self.model = model
+
+    def run_with_hooks(self, inputs, fwd_hooks):
+        def normalize(residual, hook):
+            return residual / residual.norm(dim=-1, keepdim=True)
+
+        return self.model.run_with_hooks(inputs, [("unembed.hook_in", normalize), *fwd_hooks])
+
+
+def test_a_normalization_is_refuted(reference):
+    judge = Judge()
+    activations = cache_activations(replace(reference.parts, model=Normalized(reference.model)))
+    test_preconditions.test_attention_only_without_normalization(activations, judge, 8)
     assert judge.verdict is not None
     assert not judge.verdict.holds
 

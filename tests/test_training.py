@@ -14,7 +14,7 @@ from torch.nn.functional import cross_entropy
 
 from models.min_of_two.loss import Pairs, training_loss
 from models.min_of_two.task import Task
-from models.min_of_two.train import Recipe, Training, train
+from models.min_of_two.train import Recipe, Training, main, train
 from models.min_of_two.weights import canonical_weights, untrained_parameters
 from tests.conftest import CHECKPOINTS, CPU, ROOT, subject_of, training_of
 from tests.plain_loop import plain_loop
@@ -125,6 +125,32 @@ def test_a_trained_checkpoint_is_not_overwritten(tmp_path):
     assert done.returncode == 2
     assert "exists" in done.stderr
     assert out.read_bytes() == b"precious"
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--every", "0"], "--every 0: expected 1 or more"),
+        (["--number-of-operands", "1"], "--number-of-operands 1: expected 2 or more"),
+        (["--device", "tpu"], "--device tpu: expected cpu, cuda or cuda:N"),
+        (["--device", "cuda:99"], "--device cuda:99: torch"),
+        (["--out", "model.pt"], "end the name in .safetensors"),
+    ],
+)
+def test_wrong_options_are_said_in_a_sentence(options, said, monkeypatch, capsys, tmp_path):
+    out = ["--out", str(tmp_path / "model.safetensors")]
+    monkeypatch.setattr(sys, "argv", ["train", *out, *options])
+    with pytest.raises(SystemExit):
+        main()
+    assert said in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_damaged_state_is_said_in_a_sentence(tmp_path):
+    out = tmp_path / "model.safetensors"
+    out.with_suffix(".training").write_bytes(b"cut")
+    with pytest.raises(ValueError, match=r"can't be read.*--restart"):
+        train(SMALL, out)
 
 
 @torch.enable_grad()

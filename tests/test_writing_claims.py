@@ -126,7 +126,7 @@ def test_what_is_no_verdict_is_an_error(run_claim, line, said):
     status, output = run_claim(body)
     assert status == pytest.ExitCode.TESTS_FAILED
     assert said in output
-    assert "0 hold, 0 refuted as expected, 0 refuted, 1 errors" in output
+    assert "0 hold, 0 refuted as expected, 0 refuted, 1 error" in output
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_a_claim_can_not_be_skipped(run_claim, line):
     status, output = run_claim(body)
     assert status == pytest.ExitCode.TESTS_FAILED
     assert "a claim gives a verdict; it can't be skipped" in output
-    assert "1 errors" in output
+    assert "1 error" in output
 
 
 @pytest.mark.parametrize("mark", ["@pytest.mark.xfail", "@pytest.mark.skip"])
@@ -149,7 +149,7 @@ def test_a_mark_does_not_hide_an_error(run_claim, mark):
         )
     )
     assert status == pytest.ExitCode.TESTS_FAILED
-    assert "1 errors" in output
+    assert "1 error" in output
 
 
 def test_a_hidden_refutation_is_a_refutation(run_claim):

@@ -4,6 +4,7 @@ import pytest
 
 from fixtures.claims import a_number, evidence, refuted
 from fixtures.measures import at, falling_pairs, mean, ordered_pairs, share
+from fixtures.pictures import Row
 
 
 def prefers_the_min(task, activations):
@@ -25,7 +26,9 @@ def test_mean_attention_to_each_operand(task, activations, verdict, operand, wit
 @pytest.mark.parametrize("at_most", [0.005])
 def test_mean_attention_to_itself(task, activations, verdict, at_most):
     """On average '=' pays no attention to itself."""
-    verdict(mean(activations.attention[:, task.position["="]]), at_most=at_most)
+    paid = activations.attention[:, task.position["="]]
+    picture = task.map(paid, "Attention from = to itself", "attention")
+    verdict(mean(paid), at_most=at_most, picture=picture)
 
 
 @refuted("where both operands are the greatest, '=' attends to itself")
@@ -103,7 +106,8 @@ def test_all_attention_on_the_min(task, activations, verdict, paid, at_least):
 def test_attention_on_the_min_at_a_gap(task, activations, verdict, gap, at_least):
     """At a gap of {gap}, mean attention on the min is at least {at_least}."""
     on_min = activations.attention_to(task.min_position)
-    verdict(mean(on_min[task.gap == gap]), at_least=at_least)
+    picture = task.map(on_min, "Attention on the min", "attention")
+    verdict(mean(on_min[task.gap == gap]), at_least=at_least, picture=picture)
 
 
 @evidence("activations")
@@ -114,8 +118,12 @@ def test_preference_for_the_min_grows_with_the_gap(task, activations, verdict, a
     above = at(scores, task.min_position) - at(scores, task.max_position)
     by_gap = task.mean_by_gap(above)
     grows = falling_pairs(-by_gap)
+    smaller_then_larger = 1 + ordered_pairs(len(by_gap))
     verdict(
-        share(grows), at_least=at_least, exceptions=1 + ordered_pairs(len(by_gap))[~grows.cpu()]
+        share(grows),
+        at_least=at_least,
+        exceptions=smaller_then_larger[~grows.cpu()],
+        picture=Row("Score of the min minus that of the max", by_gap, "gap", "score", first=1),
     )
 
 

@@ -49,4 +49,6 @@ def test_the_diagonal_is_strong(task, circuits, verdict, at_least):
 @pytest.mark.parametrize("at_least", [0.99])
 def test_the_copying_score(task, circuits, verdict, at_least):
     """The OV circuit copies: its eigenvalues sum to nearly the sum of their moduli."""
-    verdict(circuits.ov.rows(task.operands).copying_score, at_least=at_least)
+    ov = circuits.ov.rows(task.operands)
+    picture = task.circuit(ov.matrix, "Full OV circuit", "attended token", "logit")
+    verdict(ov.copying_score, at_least=at_least, picture=picture)

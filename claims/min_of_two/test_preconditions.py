@@ -1,5 +1,6 @@
 """What the story rests on: one attention head, and logits that are its pattern . OV + direct path.
 
+That weights are finite is no claim: a file in which they are not is an error and gets no verdict.
 These hold of an untrained model too. Where one is refuted, the other claims speak of another model.
 To rounding means: to 8 times what one operation may lose at the largest value. Models at hand lose
 up to 3; in bfloat16 a unit is 0.8 % of the largest logit, and no claim can see less than that.
@@ -37,6 +38,14 @@ def test_biases_and_positions_are_zero(weights, verdict, at_most):
 
 @evidence("activations")
 @pytest.mark.parametrize("at_most", [8])
+def test_attention_only_without_normalization(activations, verdict, at_most):
+    """What is unembedded at '=' is its embedding and what the head adds, to rounding."""
+    added_up = activations.embedding.double() + activations.outputs.double().sum(dim=0)
+    verdict(largest_difference(activations.unembedded, added_up), at_most=at_most)
+
+
+@evidence("activations")
+@pytest.mark.parametrize("at_most", [8])
 def test_scores_are_the_qk_circuit(task, activations, circuits, verdict, at_most):
     """Attention scores are the QK circuit of the two tokens, to rounding."""
     scores = circuits.qk.matrix[task.equals, task.inputs]
@@ -64,7 +73,7 @@ def test_logits_are_pattern_ov_and_direct_path(task, activations, circuits, verd
 @given(cases=attended_pairs)
 @reproducible(examples=6)
 def test_the_same_algebra_under_any_attention(task, circuits, intervene, verdict, at_most, cases):
-    """So they are under whatever attention is set by hand, to rounding."""
+    """With any attention set at all destinations, only that of '=' enters them, to rounding."""
     inputs, attention = task.attended(cases)
     algebra = decomposed_logits(circuits, inputs, attention)
     logits = intervene.logits_attending(inputs, attention)

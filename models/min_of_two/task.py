@@ -13,7 +13,7 @@ from einops import rearrange, repeat
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from fixtures.pictures import Heatmap, Row
+from fixtures.pictures import Exceptions, Heatmap, Row
 
 SPLIT_SEED = 4
 DRAW_SEED = 0
@@ -175,13 +175,14 @@ class Task:
         marked = None if false is None else rearrange(false, over_pairs, a=n)
         return Heatmap(title, rearrange(values, over_pairs, a=n), "a", "b", unit, marked)
 
-    def picture_of(self, exceptions: Any) -> Heatmap | None:
+    def picture_of(self, exceptions: Any) -> Exceptions | None:
         """Where exceptions are among the inputs; None where they are no pairs."""
-        if not isinstance(exceptions, Tensor) or exceptions.ndim != 2 or not len(exceptions):
+        if not isinstance(exceptions, Tensor) or exceptions.ndim != 2:
             return None
         false = torch.zeros(len(self.inputs), dtype=torch.bool, device=self.device)
         false[exceptions[:, 0] * self.number_of_operands + exceptions[:, 1]] = True
-        return self.map(self.gap, f"{len(exceptions):,} exceptions", "gap |a - b|", false)
+        over_pairs = rearrange(false, "(a b) -> a b", a=self.number_of_operands)
+        return Exceptions("Where it is false", over_pairs, "a", "b")
 
     def circuit(self, matrix: Float[Tensor, "y x"], title: str, y: str, x: str) -> Heatmap:
         """A circuit as a picture; its values are logits or attention scores."""

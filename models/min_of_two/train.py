@@ -14,6 +14,7 @@ import json
 import math
 import os
 import platform
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ from models.min_of_two.weights import (
 )
 
 EPOCHS_BETWEEN_SAVES = 100
+LEAST = {"number_of_operands": 2, "d_model": 1, "d_head": 1, "epochs": 1, "every": 1, "threads": 1}
 
 
 @dataclass(frozen=True)
@@ -151,7 +153,7 @@ def train(
     if restart:
         saved.unlink(missing_ok=True)
     if saved.exists():
-        state = torch.load(saved, weights_only=True)
+        state = _saved_state(saved)
         if state["recipe"] != dataclasses.asdict(recipe):
             raise ValueError(
                 f"{saved} belongs to another recipe: {state['recipe']}. "
@@ -176,6 +178,16 @@ def train(
     return training
 
 
+def _saved_state(path: Path) -> dict[str, Any]:
+    try:
+        state: dict[str, Any] = torch.load(path, weights_only=True)
+        return state
+    except Exception as error:
+        raise ValueError(
+            f"{path} can't be read ({type(error).__name__}). --restart forgets that run."
+        ) from error
+
+
 def main() -> None:
     recipe = Recipe()
     parser = argparse.ArgumentParser(
@@ -194,8 +206,16 @@ def main() -> None:
     )
     parser.add_argument("--restart", action="store_true", help="forget an earlier run")
     options = vars(parser.parse_args())
+    for name, least in LEAST.items():
+        if options[name] is not None and options[name] < least:
+            parser.error(f"--{name.replace('_', '-')} {options[name]}: expected {least} or more.")
     out, every, restart = (options.pop(name) for name in ("out", "every", "restart"))
     recipe = Recipe(**options)
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", recipe.device):
+        parser.error(f"--device {recipe.device}: expected cpu, cuda or cuda:N.")
+    gpus = torch.cuda.device_count()
+    if recipe.device != "cpu" and int(recipe.device.partition(":")[2] or 0) >= gpus:
+        parser.error(f"--device {recipe.device}: torch {torch.__version__} sees {gpus} GPUs here.")
     out = out or Path("runs/min_of_two") / f"seed{recipe.seed}.safetensors"
     if out.suffix != ".safetensors":
         parser.error(f"--out {out}: it writes safetensors, so end the name in .safetensors.")
