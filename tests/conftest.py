@@ -47,6 +47,26 @@ def no_gradients() -> object:
 
 
 @pytest.fixture
+def show(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
+    """Print a figure after the tests, from whichever worker it comes."""
+
+    def show(title: str, text: str) -> None:
+        request.node.user_properties.append(("shown", (title, text)))
+
+    return show
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    reports = (report for found in terminalreporter.stats.values() for report in found)
+    for report in reports:
+        for name, value in getattr(report, "user_properties", ()):
+            if name == "shown" and report.when == "call":
+                title, text = value
+                terminalreporter.section(title)
+                terminalreporter.write_line(text)
+
+
+@pytest.fixture
 def save(tmp_path: Path) -> Callable[..., Path]:
     """Write canonical weights as a checkpoint that the bridge could load."""
 

@@ -74,7 +74,7 @@ def test_preconditions_can_be_refuted(of_mutants, precondition, mutant):
 def test_no_untrained_model_passes_a_claim(of_mutants, seed):
     name = f"untrained{seed}.pt"
     verdicts = of_mutants.verdicts(name)
-    assert len(verdicts) == 51
+    assert len(verdicts) == 52
     for claim, verdict in verdicts.items():
         precondition = of_mutants.claims[claim, name]["precondition"] == "yes"
         assert verdict == ("holds" if precondition else "refuted"), claim

@@ -21,6 +21,15 @@ def test_the_attended_token_gets_the_highest_logit(task, circuits, verdict, at_l
     )
 
 
+@evidence("weights")
+@pytest.mark.parametrize("at_least", [1.0])
+def test_all_but_the_greatest_get_the_highest_logit(task, circuits, verdict, at_least):
+    """Attending to any number but the greatest gives it the highest logit."""
+    smaller = task.operands[:-1]
+    copied = margin(circuits.ov.matrix[smaller], smaller) > 0
+    verdict(share(copied), at_least=at_least, exceptions=smaller[~copied])
+
+
 @refuted("the greatest number is never a minimum that matters")
 @evidence("weights")
 @pytest.mark.parametrize("at_least", [1.0])
