@@ -12,7 +12,6 @@ import argparse
 import dataclasses
 import json
 import math
-import os
 import platform
 import re
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ import safetensors.torch
 import torch
 from tqdm import tqdm
 
+from fixtures.files import write_whole
 from fixtures.measures import margin
 from models.min_of_two.loss import Pairs, residual_at_equals, training_loss
 from models.min_of_two.task import Task
@@ -127,13 +127,6 @@ class Training:
         # one entry: safetensors writes several in an order that differs from run to run
         metadata = {"training": json.dumps(training)}
         return safetensors.torch.save(bridge_state_dict(with_zero_biases(parameters)), metadata)
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that a reader finds the old content or the new one, never a part."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_bytes(content)
-    beside.replace(path)
 
 
 def train(
