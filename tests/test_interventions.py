@@ -7,8 +7,8 @@ import torch
 
 from fixtures.algebra import largest_difference
 from fixtures.batches import MadeInParts
-from fixtures.interventions import Outcome
 from fixtures.measures import margin
+from fixtures.outcome import Outcome
 from fixtures.subject import Subject, run
 from tests.conftest import small_weights, subject_of
 
