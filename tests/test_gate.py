@@ -285,9 +285,11 @@ def test_a_worker_that_dies_never_leaves_a_claim_unjudged_and_0(run_claims, tmp_
         assert json.loads(path.read_text())["exit_status"] == run.status
 
 
-def test_the_killer_kills(run_claims):
-    """Or the test above would say nothing."""
+def test_a_worker_that_is_lost_and_not_replaced_leaves_claims_unjudged(run_claims):
+    """And the killer kills, or the test above would say nothing."""
     seeds = [f"--checkpoint={CHECKPOINTS / f'seed{seed}.safetensors'}" for seed in (1, 2)]
-    run = run_claims(OV, "-p", "tests.worker_killer", "-n", "2", *seeds, WORKER_DIES_AT="call:2")
+    plugin = ("-p", "tests.worker_killer", "-n", "2", "--max-worker-restart=0")
+    run = run_claims(OV, *plugin, *seeds, WORKER_DIES_AT="call:2")
     assert run.status == FAILED
     assert "crashed" in run.output
+    assert "of 10 selected claims have no verdict" in run.output
