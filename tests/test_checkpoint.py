@@ -67,6 +67,57 @@ def test_every_way_of_naming(tmp_path, content):
     assert all(torch.equal(read[name], CANONICAL[name]) for name in AXES)
 
 
+def test_what_is_read_is_what_torch_loads(tmp_path):
+    """In both formats, with tensors that share storage, beside everything that training keeps."""
+    layer = torch.nn.Linear(3, 4)
+    with torch.enable_grad():
+        optimizer = torch.optim.AdamW(layer.parameters())
+        layer(torch.ones(3)).sum().backward()
+        optimizer.step()
+    large = torch.arange(24.0).reshape(4, 6)
+    marked = torch.nn.Parameter(large.clone())
+    marked.mark = "kept"
+    weights = {
+        "whole": large,
+        "transposed": large.T,
+        "part": large[1:, ::2],
+        "expanded": large[:1].expand(3, 6),
+        "empty": torch.zeros(0, 3),
+        "number": torch.tensor(3.0),
+        "parameter": marked,
+    }
+    beside = {
+        "optimizer": optimizer.state_dict(),
+        "schedule": torch.optim.lr_scheduler.MultiStepLR(optimizer, [3]).state_dict(),
+        "random": torch.get_rng_state(),
+        "device": torch.device("cpu"),
+        "dtype": torch.float32,
+        "others": [{1, 2}, b"bytes", bytearray(b"more"), 2**70, 1j, None, True, (1, 2, 3, 4)],
+    }
+    for archive in (True, False):
+        path = tmp_path / "model.pt"
+        content = {"model": weights, **beside}
+        torch.save(content, path, _use_new_zipfile_serialization=archive)
+        theirs = torch.load(path, weights_only=True)["model"]
+        ours = read_checkpoint(path, "min_of_two").tensors
+        assert ours.keys() == theirs.keys()
+        assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+def test_a_file_that_changes_while_it_is_read(tmp_path, monkeypatch):
+    path, status = tmp_path / "model.pt", os.fstat
+    torch.save(CANONICAL, path)
+
+    def status_before_it_is_written(descriptor: int) -> os.stat_result:
+        now = status(descriptor)
+        path.write_bytes(b"another")
+        return now
+
+    monkeypatch.setattr(os, "fstat", status_before_it_is_written)
+    with pytest.raises(CheckpointError, match="changed while it was read"):
+        read_checkpoint(path, "min_of_two")
+
+
 def test_names_agree_with_transformer_lens(tmp_path):
     """HookedTransformer names become the bridge's as transformer_lens itself converts them."""
     from transformer_lens.config import TransformerBridgeConfig
@@ -128,6 +179,7 @@ def with_value(name: str, value: float) -> dict[str, torch.Tensor]:
             "unembed.W_U is 5 x 4, expected 5 x 7 (d_model operand; embed.W_E has 8 tokens",
         ),
         ({**CANONICAL, "embed.W_E": torch.ones(8)}, "embed.W_E is 8, expected token x d_model"),
+        (small_weights(1025, 1), "1,025 operands, expected at most 1,024: every pair is run"),
         ({**BRIDGE, "embed.weight": torch.ones(8)}, "embed.weight is 8, expected token d_model"),
         (with_value("unembed.W_U", float("nan")), "unembed.W_U has 1 of 35 values"),
         (with_value("embed.W_E", float("inf")), "not finite (infinite)"),
@@ -159,13 +211,13 @@ def test_what_is_no_checkpoint_is_said(tmp_path, content, said):
         ("model.safetensors", b"", "the file is empty"),
         ("model.pt", b"", "the file is empty"),
         ("model.safetensors", b"not a checkpoint", "not a complete safetensors file (16 bytes"),
-        ("model.pt", b"not a checkpoint", "it was not loaded, because that could run code"),
+        ("model.pt", b"not a checkpoint", "not a complete torch.save file (16 bytes"),
         ("model.txt", b"x", "the suffix is '.txt'"),
         ("model", b"x", "the suffix is 'missing'"),
         ("model.pt", pickle.dumps(RunsCode()), "could run code"),
+        ("model.safetensors", b"\x0f" + bytes(7) + b'{"a":[],"a":[]}', "'a' is there twice"),
     ],
 )
-@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 def test_bytes_that_are_no_checkpoint(tmp_path, monkeypatch, name, content, said):
     monkeypatch.chdir(tmp_path)
     (tmp_path / name).write_bytes(content)

@@ -8,6 +8,7 @@ training writes, so that `load_state_dict` takes the file as it is.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 
 import torch
@@ -44,6 +45,8 @@ BRIDGE_NAMES = {
     "unembed.weight": ("unembed.W_U", "operand d_model -> d_model operand"),
     "unembed.bias": ("unembed.b_U", "operand -> operand"),
 }
+MOST_OPERANDS = 1024
+"""The logits of all pairs are held at once: 4 GiB of float32 for so many."""
 TRAINED = ("W_E", "W_Q", "W_K", "W_V", "W_O", "W_U")
 REMEDY = (
     "Give a checkpoint of one layer of attention, without MLP or normalization, "
@@ -141,6 +144,16 @@ def untrained_weights(weights: Tensors, seed: int = 0) -> dict[str, Tensor]:
 
 
 def _from_bridge_names(checkpoint: Checkpoint, weights: Tensors) -> dict[str, Tensor]:
+    twice = [
+        name
+        for bridge_name, (name, _) in BRIDGE_NAMES.items()
+        if {name, bridge_name} <= weights.keys()
+    ]
+    if twice:
+        raise checkpoint.error(
+            f"not a checkpoint of min_of_two: {_some(twice)} there twice, under both of its names.",
+            REMEDY,
+        )
     heads = _heads(checkpoint, weights)
     renamed = {}
     for bridge_name, tensor in weights.items():
@@ -167,15 +180,23 @@ def _heads(checkpoint: Checkpoint, weights: Tensors) -> int:
     """
     said = checkpoint.metadata.get("n_heads", "1")
     rows = {
-        len(weights[name]) for name in BRIDGE_NAMES if name.endswith("q.weight") and name in weights
+        name: weights[name].shape[rearrange_axes(pattern.split(" -> ")[0]).index("head*d_head")]
+        for name, (_, pattern) in BRIDGE_NAMES.items()
+        if "(head d_head)" in pattern and _has_axes(weights.get(name), pattern)
     }
-    if not said.isdigit() or int(said) < 1 or any(count % int(said) for count in rows):
+    heads = int(said) if re.fullmatch("[1-9][0-9]{0,3}", said) else 0
+    odd = [name for name, count in rows.items() if not heads or count % heads]
+    if odd or not heads:
         raise checkpoint.error(
-            f"its metadata says n_heads = {said!r}, which does not divide the "
-            f"{', '.join(map(str, rows))} rows of blocks.0.attn.q.weight.",
+            f"its metadata says n_heads = {said[:20]!r}, which does not divide the "
+            f"{rows[odd[0]] if odd else 'missing'} rows of {odd[0] if odd else 'attention'}.",
             "Write the number of heads into the metadata, or leave it out for one head.",
         )
-    return int(said)
+    return heads
+
+
+def _has_axes(tensor: Tensor | None, pattern: str) -> bool:
+    return tensor is not None and tensor.ndim == len(rearrange_axes(pattern.split(" -> ")[0]))
 
 
 def rearrange_axes(axes: str) -> list[str]:
@@ -199,6 +220,11 @@ def _require_shapes_that_agree(checkpoint: Checkpoint, weights: Tensors) -> None
                 "tokens, one of them '=').",
                 "Give a checkpoint of one model: two of its weights disagree.",
             )
+    if sizes["operand"] > MOST_OPERANDS:
+        raise checkpoint.error(
+            f"{sizes['operand']:,} operands, expected at most {MOST_OPERANDS:,}: every pair is run.",
+            "Give a checkpoint of fewer numbers.",
+        )
     if sizes["operand"] < 2 or sizes["position"] < 3 or 0 in sizes.values():
         raise checkpoint.error(
             f"not a checkpoint of min_of_two: {sizes['operand']} operands and {sizes['position']} "
