@@ -60,7 +60,7 @@ def test_a_file_given_twice_is_judged_once(run_claims):
     part = "claims/min_of_two/test_ov_circuit.py"
     run = run_claims(part, "--checkpoint", name, "--checkpoint", REFERENCE)
     assert run.status == 0
-    assert len(run.claims) == 4
+    assert len(run.claims) == 5
 
 
 def test_every_shipped_checkpoint_holds(shipped):
