@@ -179,7 +179,7 @@ def with_value(name: str, value: float) -> dict[str, torch.Tensor]:
             "unembed.W_U is 5 x 4, expected 5 x 7 (d_model operand; embed.W_E has 8 tokens",
         ),
         ({**CANONICAL, "embed.W_E": torch.ones(8)}, "embed.W_E is 8, expected token x d_model"),
-        (small_weights(1025, 1), "1,025 operands, expected at most 1,024: all pairs are run"),
+        (small_weights(1025, 1), "1,025 operands, expected at most 1,024"),
         ({**BRIDGE, "embed.weight": torch.ones(8)}, "embed.weight is 8, expected token d_model"),
         (with_value("unembed.W_U", float("nan")), "unembed.W_U has 1 of 35 values"),
         (with_value("embed.W_E", float("inf")), "not finite (infinite)"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -18,6 +19,7 @@ from tests.mutants import Original, mutants_of
 
 CONSTRUCTED_OPERANDS = 128
 BRIEF_EPOCHS = 100
+UNTRAINED_SEEDS = (7, 8)
 NOISE = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 ACCURACY = "test_accuracy_on_all_inputs[0.999]"
 TRUE_OF_ALL = ("attend_to_the_min_and_copy",)
@@ -101,7 +103,9 @@ def matrix(run_claims, tmp_path_factory):
     original = Original(canonical_weights(subject_of(REFERENCE).checkpoint))
     checkpoints = {"original": original.weights, **mutants_of(original)}
     checkpoints |= {f"noise_{scale}": original.noisy(scale) for scale in NOISE}
-    checkpoints["untrained"] = with_zero_biases(untrained_parameters(original.n, 32, 32, seed=7))
+    for seed in UNTRAINED_SEEDS:
+        parameters = untrained_parameters(original.n, 32, 32, seed)
+        checkpoints[f"untrained_{seed}"] = with_zero_biases(parameters)
     checkpoints["trained_too_briefly"] = trained_too_briefly()
     for name, algorithm in CONSTRUCTED.items():
         checkpoints[name] = algorithm(CONSTRUCTED_OPERANDS)
@@ -203,3 +207,29 @@ def test_ratios_of_nothing_are_errors_and_no_verdicts(matrix):
         "test_the_row_of_equals_has_the_most_structure",
     }
     assert matrix.run.status == pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.mark.parametrize("seed", UNTRAINED_SEEDS)
+def test_no_untrained_model_passes_a_claim(matrix, seed):
+    for claim in matrix.claims:
+        is_precondition = matrix.run.claims[claim, "original.pt"]["precondition"] == "yes"
+        expected = "holds" if is_precondition else "refuted"
+        assert matrix.verdict(claim, f"untrained_{seed}") == expected, claim
+
+
+def test_two_heads_are_errors_and_not_verdicts(matrix):
+    assert matrix.verdict("test_the_row_falls_at_almost_every_step[0.95]", "head_twice") == "error"
+    assert matrix.accuracy("head_twice") > 0.999, "the same head twice answers as well"
+
+
+def test_a_refutation_can_be_read_and_repeated(matrix, run_claims):
+    again = re.search(
+        r"again: pytest '(claims/\S+accuracy_on_all_inputs\S+)' --checkpoint (\S+untrained_7.pt)",
+        matrix.run.output,
+    )
+    assert again is not None
+    repeated = run_claims(again[1], "--checkpoint", again[2])
+    assert repeated.status == pytest.ExitCode.TESTS_FAILED
+    assert "refuted of" in repeated.output
+    assert "Traceback" not in repeated.output
+    assert "fixtures/judging.py" not in repeated.output

@@ -222,8 +222,8 @@ def _require_shapes_that_agree(checkpoint: Checkpoint, weights: Tensors) -> None
             )
     if sizes["operand"] > MOST_OPERANDS:
         raise checkpoint.error(
-            f"{sizes['operand']:,} operands, expected at most {MOST_OPERANDS:,}: all pairs are run.",
-            "Give a checkpoint of fewer numbers.",
+            f"{sizes['operand']:,} operands, expected at most {MOST_OPERANDS:,}.",
+            "Give a checkpoint of fewer numbers: every pair of them is run.",
         )
     if sizes["operand"] < 2 or sizes["position"] < 3 or 0 in sizes.values():
         raise checkpoint.error(
