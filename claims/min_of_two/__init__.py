@@ -13,5 +13,6 @@ STORY = (
     "direct_path",
     "interventions",
     "errors",
+    "certificates",
 )
 """The parts in the order in which they are told: the files test_<part>.py."""

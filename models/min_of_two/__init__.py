@@ -27,7 +27,7 @@ def build(checkpoint: Checkpoint, device: torch.device) -> Parts:
     from fixtures.subject import Parts
     from models.min_of_two.network import WIRING, attention_weights, build_network
     from models.min_of_two.task import Task
-    from models.min_of_two.weights import canonical_weights
+    from models.min_of_two.weights import canonical_weights, with_positions
 
     weights = canonical_weights(checkpoint)
     return Parts(
@@ -35,6 +35,7 @@ def build(checkpoint: Checkpoint, device: torch.device) -> Parts:
         model=build_network(weights, device),
         wiring=WIRING,
         weights=attention_weights(weights, device),
+        of_length=lambda length: build_network(with_positions(weights, length), device),
     )
 
 

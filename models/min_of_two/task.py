@@ -46,6 +46,22 @@ class Task:
         """The token '='."""
         return self.number_of_operands
 
+    @property
+    def query(self) -> int:
+        """The token at which the answer is read."""
+        return self.equals
+
+    @property
+    def companions(self) -> Bool[Tensor, "answer token"]:
+        """Whether a number may be in a list whose minimum is another one: if it is not below it."""
+        return self.operands[None, :] >= self.operands[:, None]
+
+    def random_lists(self, length: int, draws: int) -> Int[Tensor, "draw position"]:
+        """Lists of numbers with '=' after them, drawn evenly with a fixed seed."""
+        generator = torch.Generator().manual_seed(DRAW_SEED)
+        drawn = torch.randint(self.number_of_operands, (draws, length), generator=generator)
+        return torch.nn.functional.pad(drawn.to(self.device), (0, 1), value=self.equals)
+
     @cached_property
     def inputs(self) -> Int[Tensor, "input position"]:
         """Every [a, b, =]."""

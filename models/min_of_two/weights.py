@@ -16,6 +16,7 @@ from einops import rearrange
 from torch import Tensor
 
 from fixtures.checkpoint import Checkpoint
+from fixtures.errors import CannotJudge
 
 AXES = {
     "embed.W_E": "token d_model",
@@ -130,6 +131,18 @@ def with_zero_biases(parameters: Tensors, positions: int = 3) -> dict[str, Tenso
         else:
             weights[name] = torch.zeros(shape, dtype=parameters["W_E"].dtype)
     return weights
+
+
+def with_positions(weights: Tensors, length: int) -> dict[str, Tensor]:
+    """The same weights for inputs of another length.
+
+    Raises:
+        CannotJudge: positions are trained, and there are none for other lengths.
+    """
+    positions = weights["pos_embed.W_pos"]
+    if positions.abs().amax() > 0:
+        raise CannotJudge(f"its positions are not zero: it has none for inputs of {length} tokens.")
+    return {**weights, "pos_embed.W_pos": positions.new_zeros(length, positions.shape[1])}
 
 
 def untrained_weights(weights: Tensors, seed: int = 0) -> dict[str, Tensor]:

@@ -1,0 +1,53 @@
+"""What the story predicts outside of training: a model of pairs takes the min of longer lists.
+
+Every list of a length is spoken of, by proof from the weights and by runs on lists drawn at random.
+"""
+
+import pytest
+
+from fixtures.claims import a_number, evidence, precondition
+from fixtures.measures import margin, share
+from fixtures.verdict import clopper_pearson
+
+pytestmark = pytest.mark.slow  # more than a second a checkpoint: as much as all other claims
+DRAWS = 20_000
+
+
+def right_on_random_lists(task, logits_of, length):
+    lists = task.random_lists(length, DRAWS)
+    return margin(logits_of(lists), lists[:, :-1].amin(dim=-1)) > 0
+
+
+@evidence("certificate")
+@pytest.mark.parametrize(("length", "at_least"), [(3, 0.998), (4, 0.998), (8, 0.994)])
+def test_it_takes_the_min_of_longer_lists(certificate, verdict, length, at_least):
+    """It answers the min of {length} numbers: proved of {at_least} of all lists."""
+    verdict(certificate.counted(length).at_least, at_least=at_least, certified=True)
+
+
+@a_number
+@evidence("certificate")
+@pytest.mark.parametrize(("length", "at_least"), [(4, 0.99)])
+def test_rounding_does_not_overturn_it(certificate, verdict, length, at_least):
+    """Nor can the rounding of a run overturn it: proved of {at_least} of lists of {length}."""
+    proved = certificate.counted(length, as_executed=True)
+    verdict(proved.at_least, at_least=at_least, certified=True)
+
+
+@evidence("behavior")
+@pytest.mark.parametrize(("length", "at_least"), [(3, 0.996), (4, 0.996), (8, 0.99)])
+def test_it_does_so_when_run(task, logits_of, verdict, length, at_least):
+    """Run on random lists of {length} numbers, it answers the min."""
+    right = right_on_random_lists(task, logits_of, length)
+    verdict(share(right), at_least=at_least, trials=DRAWS)
+
+
+@precondition
+@evidence("certificate")
+@pytest.mark.parametrize("length", [3, 4, 8])
+@pytest.mark.parametrize("at_least", [0.0])
+def test_no_run_is_below_its_proof(task, logits_of, certificate, verdict, length, at_least):
+    """Runs on lists of {length} are right as often as proved, within the limit of the sample."""
+    sampled = share(right_on_random_lists(task, logits_of, length))
+    at_most = clopper_pearson(sampled, DRAWS)[1]
+    verdict(at_most - certificate.counted(length).at_least, at_least=at_least)
