@@ -1,4 +1,4 @@
-"""What is proved, and how long it takes: `pytest -n 0 -s tests/benchmarks/bench_certificates.py`."""
+"""What is proved, in what time: `pytest -n 0 -s tests/benchmarks/bench_certificates.py`."""
 
 from __future__ import annotations
 
