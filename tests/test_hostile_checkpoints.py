@@ -83,19 +83,21 @@ def test_some_of_each_kind():
 
 
 @pytest.mark.slow
-def test_ten_thousand_cases(capsys):
+def test_ten_thousand_cases(show):
     cases = read(1)
     by_kind: dict[str, Counter[str]] = defaultdict(Counter)
     for case in cases:
         by_kind[case["kind"]][case["outcome"]] += 1
     slowest = max(cases, key=lambda case: case["seconds"])
     largest = max(cases, key=lambda case: case["grown"])
-    with capsys.disabled():
-        print(f"\n{len(cases):,} files: {sum(by_kind.values(), Counter())['error']:,} errors")
-        for kind, outcomes in by_kind.items():
-            print(f"  {kind}: {outcomes.total():,}, of them still valid {outcomes['valid']:,}")
-        print(f"slowest {slowest['seconds']:.2f} s ({slowest['end']}), largest growth of memory")
-        print(f"{largest['grown'] / 2**20:.0f} MiB ({largest['end']})")
+    lines = [f"{len(cases):,} files: {sum(by_kind.values(), Counter())['error']:,} errors"]
+    lines += [
+        f"  {kind}: {outcomes.total():,}, of them still valid {outcomes['valid']:,}"
+        for kind, outcomes in by_kind.items()
+    ]
+    lines.append(f"slowest {slowest['seconds']:.2f} s ({slowest['end']})")
+    lines.append(f"largest growth {largest['grown'] / 2**20:.0f} MiB ({largest['end']})")
+    show("hostile checkpoints", "\n".join(lines))
     assert_harmless(cases)
     assert len(cases) >= 10_000
 
