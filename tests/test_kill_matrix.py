@@ -217,6 +217,24 @@ def test_no_untrained_model_passes_a_claim(matrix, seed):
         assert matrix.verdict(claim, f"untrained_{seed}") == expected, claim
 
 
+@pytest.mark.parametrize(
+    ("precondition", "mutant"),
+    [
+        ("test_one_head[1]", "head_twice"),
+        ("test_biases_and_positions_are_zero[0]", "prefers_the_first"),
+        ("test_biases_and_positions_are_zero[0]", "logit_bias"),
+        ("test_scores_are_the_qk_circuit[8]", "prefers_the_first"),
+        ("test_scores_are_the_qk_circuit[8]", "key_bias"),
+        ("test_logits_are_pattern_ov_and_direct_path[8]", "logit_bias"),
+        ("test_the_same_algebra_under_any_attention[8]", "logit_bias"),
+        ("test_the_order_of_the_operands_does_not_matter[8]", "prefers_the_first"),
+        ("test_the_weights_alone_tell_which_inputs_are_wrong[0.0]", "logit_bias"),
+    ],
+)
+def test_preconditions_are_refuted_by_what_they_exclude(matrix, precondition, mutant):
+    assert matrix.verdict(precondition, mutant) == "refuted"
+
+
 def test_two_heads_are_errors_and_not_verdicts(matrix):
     assert matrix.verdict("test_the_row_falls_at_almost_every_step[0.95]", "head_twice") == "error"
     assert matrix.accuracy("head_twice") > 0.999, "the same head twice answers as well"

@@ -71,7 +71,7 @@ def test_logits_are_pattern_ov_and_direct_path(task, activations, circuits, verd
 @evidence("intervention")
 @pytest.mark.parametrize("at_most", [8])
 @given(cases=attended_pairs)
-@reproducible(examples=4)
+@reproducible(examples=6)
 def test_the_same_algebra_under_any_attention(task, circuits, intervene, verdict, at_most, cases):
     """With any attention set at all destinations, only that of '=' enters them, to rounding."""
     inputs, attention = task.attended(cases)
