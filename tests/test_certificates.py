@@ -274,16 +274,18 @@ def inside(interval: Interval, truth) -> bool:
 
 def all_inside(circuits, query, answers):
     """Every term of some answers holds the ball of it."""
-    known, table = Balls(circuits.weights, query), Table.of(circuits, query, LONGEST)
+    known = Balls(circuits.weights, query)
+    others = [torch.arange(answer + 1, query) for answer in range(query)]
+    table = Table.of(circuits, query, others, LONGEST)
+    score = circuits.qk.rows(torch.tensor([query])).matrix[0]
     logits = torch.arange(len(known.logits))
     for answer in answers:
-        tokens = torch.arange(answer + 1, query)
-        found = table.terms(answer, tokens, logits, 4)
-        top = float(table.score[answer:].amax())
+        found = table.terms(answer, logits, 4)
+        top = float(score[answer:].amax())
         for token, interval in (
             (answer, found.own),
             (query, found.query),
-            *((t, found.others[at]) for at, t in enumerate(tokens.tolist())),
+            *((t, found.others[at]) for at, t in enumerate(found.tokens.tolist())),
         ):
             if not inside(interval, known.terms(answer, token, relative_to=top)):
                 return False

@@ -86,8 +86,7 @@ def test_triples_are_counted_as_the_model_answers_them(reference):
 
 def test_runs_on_longer_lists_are_as_often_right_as_certified(reference):
     for length in (4, 16):
-        lists = reference.task.random_lists(length, 20_000)
-        right = share(margin(reference.logits_of(lists), lists[:, :-1].amin(dim=-1)) > 0)
+        right = reference.sampled(length, 20_000)
         counted = reference.certificate.counted(length)
         deviation = math.sqrt(counted.at_least * (1 - counted.at_least) / 20_000)
         assert abs(right - counted.at_least) < 4 * deviation
@@ -95,7 +94,7 @@ def test_runs_on_longer_lists_are_as_often_right_as_certified(reference):
 
 def test_the_story_written_by_hand_is_certain(save):
     by_hand = subject_of(save(CONSTRUCTED["attend_to_the_min_and_copy"](20)))
-    for length in (1, 2, 3, 8, 32, 1024):
+    for length in (1, 2, 3, 8, 32):
         separable = by_hand.certificate.separable(length)
         assert bool(separable.certain.all())
         assert separable.accuracy == 1.0

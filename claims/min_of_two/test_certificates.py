@@ -6,15 +6,9 @@ Every list of a length is spoken of, by proof from the weights and by runs on li
 import pytest
 
 from fixtures.claims import a_number, evidence, precondition
-from fixtures.measures import margin, share
 from fixtures.verdict import clopper_pearson
 
 DRAWS = 5_000
-
-
-def right_on_random_lists(task, logits_of, length):
-    lists = task.random_lists(length, DRAWS)
-    return margin(logits_of(lists), lists[:, :-1].amin(dim=-1)) > 0
 
 
 @evidence("certificate")
@@ -41,18 +35,16 @@ def test_rounding_does_not_overturn_it(certificate, verdict, length, at_least):
 @evidence("behavior")
 @pytest.mark.parametrize("length", [3, 4, 8])
 @pytest.mark.parametrize("at_least", [0.99])
-def test_it_does_so_when_run(task, logits_of, verdict, length, at_least):
+def test_it_does_so_when_run(sampled, verdict, length, at_least):
     """Run on random lists of {length} numbers, it answers the min."""
-    right = right_on_random_lists(task, logits_of, length)
-    verdict(share(right), at_least=at_least, trials=DRAWS)
+    verdict(sampled(length, DRAWS), at_least=at_least, trials=DRAWS)
 
 
 @precondition
 @evidence("certificate")
 @pytest.mark.parametrize("length", [3, 4, 8])
 @pytest.mark.parametrize("at_least", [0.0])
-def test_no_run_is_below_its_proof(task, logits_of, certificate, verdict, length, at_least):
+def test_no_run_is_below_its_proof(sampled, certificate, verdict, length, at_least):
     """Runs on lists of {length} are right as often as proved, within the limit of the sample."""
-    sampled = share(right_on_random_lists(task, logits_of, length))
-    at_most = clopper_pearson(sampled, DRAWS)[1]
+    at_most = clopper_pearson(sampled(length, DRAWS), DRAWS)[1]
     verdict(at_most - certificate.counted(length).at_least, at_least=at_least)

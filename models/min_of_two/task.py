@@ -62,6 +62,10 @@ class Task:
         drawn = torch.randint(self.number_of_operands, (draws, length), generator=generator)
         return torch.nn.functional.pad(drawn.to(self.device), (0, 1), value=self.equals)
 
+    def labels_of(self, lists: Int[Tensor, "list position"]) -> Int[Tensor, " list"]:
+        """The least number of each list, whatever its length; '=' is its last token."""
+        return lists[:, :-1].amin(dim=-1)
+
     @cached_property
     def inputs(self) -> Int[Tensor, "input position"]:
         """Every [a, b, =]."""
@@ -77,7 +81,7 @@ class Task:
     @cached_property
     def labels(self) -> Int[Tensor, " input"]:
         """min(a, b)."""
-        return self.pairs.amin(dim=-1)
+        return self.labels_of(self.inputs)
 
     @cached_property
     def maximum(self) -> Int[Tensor, " input"]:
