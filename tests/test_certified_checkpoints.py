@@ -133,5 +133,5 @@ def test_biases_and_positions_are_not_certified(save):
     weights = small_weights()
     weights["pos_embed.W_pos"] = weights["pos_embed.W_pos"] + 1.0
     subject = subject_of(save(weights, "positions.safetensors"))
-    with pytest.raises(CannotJudge, match="it has none for inputs of 5 tokens"):
+    with pytest.raises(CannotJudge, match="its positions are trained: 3 of them"):
         subject.logits_of(subject.task.random_lists(4, 10))

@@ -134,14 +134,17 @@ def with_zero_biases(parameters: Tensors, positions: int = 3) -> dict[str, Tenso
 
 
 def with_positions(weights: Tensors, length: int) -> dict[str, Tensor]:
-    """The same weights for inputs of another length.
+    """The same weights for inputs of up to another length.
 
     Raises:
         CannotJudge: positions are trained, and there are none for other lengths.
     """
     positions = weights["pos_embed.W_pos"]
     if positions.abs().amax() > 0:
-        raise CannotJudge(f"its positions are not zero: it has none for inputs of {length} tokens.")
+        raise CannotJudge(
+            f"its positions are trained: {len(positions)} of them, and none for inputs of another "
+            "length. Only a model whose positions are zero can be given longer inputs."
+        )
     return {**weights, "pos_embed.W_pos": positions.new_zeros(length, positions.shape[1])}
 
 
