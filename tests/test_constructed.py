@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
+from fixtures.measures import prediction
 from models.min_of_two.constructed import CONSTRUCTED, PERMUTATION_SEED
 from tests.conftest import subject_of
 
@@ -15,6 +18,7 @@ def permutation(n):
 
 ANSWERS = {
     "attend_to_the_min_and_copy": lambda a, b, n: torch.minimum(a, b),
+    "elect_a_number": lambda a, b, n: torch.minimum(a, b),
     "vote_against_all_above": lambda a, b, n: torch.minimum(a, b),
     "vote_with_equals": lambda a, b, n: torch.minimum(a, b),
     "attend_evenly_and_copy": lambda a, b, n: torch.where(a == b, a, -1),
@@ -36,6 +40,16 @@ def test_the_model_answers_what_its_algorithm_says(save, algorithm, n):
     expected = ANSWERS[algorithm](a, b, n)
     assert torch.equal(subject.activations.prediction, expected)
     assert torch.equal(subject.activations.correct, expected == torch.minimum(a, b))
+
+
+def test_who_elects_a_number_is_right_on_pairs_only(save):
+    """Two outvote one: what no pair shows, longer lists do."""
+    subject = subject_of(save(CONSTRUCTED["elect_a_number"](50)))
+    lists = torch.tensor([[3, 7, 7, 50], [7, 3, 7, 50], [3, 3, 7, 50], [9, 7, 3, 50]])
+    assert prediction(subject.logits_of(lists)[:]).tolist() == [7, 7, 3, 3]
+    assert subject.certificate.counted(2).at_least > 1 - 1e-8
+    twice_a_larger = 3 * math.comb(50, 2) / 50**3
+    assert subject.certificate.counted(3).at_least == pytest.approx(1 - twice_a_larger, abs=1e-8)
 
 
 def test_argmax_would_take_a_tie_for_an_answer(save):

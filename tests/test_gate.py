@@ -108,7 +108,8 @@ def test_junit_and_the_file_of_verdicts_agree(run_claims, tmp_path):
 def test_a_killed_run_leaves_the_earlier_file(tmp_path):
     path = tmp_path / "verdicts.json"
     path.write_text("earlier")
-    command = [sys.executable, "-m", "pytest", "claims/", "--verdicts", str(path)]
+    checkpoints = ["--checkpoint", str(CHECKPOINTS / "*.safetensors")]
+    command = [sys.executable, "-m", "pytest", "claims/", "--verdicts", str(path), *checkpoints]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
     time.sleep(2)
     process.kill()
@@ -118,7 +119,8 @@ def test_a_killed_run_leaves_the_earlier_file(tmp_path):
 
 def test_an_interrupted_run_fails_and_says_what_was_not_judged(tmp_path):
     path = tmp_path / "verdicts.json"
-    command = [sys.executable, "-m", "pytest", "claims/", "--verdicts", str(path)]
+    checkpoints = ["--checkpoint", str(CHECKPOINTS / "*.safetensors")]
+    command = [sys.executable, "-m", "pytest", "claims/", "--verdicts", str(path), *checkpoints]
     process = subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )

@@ -26,12 +26,14 @@ TRUE_OF_ALL = ("attend_to_the_min_and_copy",)
 AS_ACCURATE = 0.999
 
 NO_FILE = "no file can be so: the architecture makes it true. Refuted in test_mutants.py."
+PROVED = "it is a theorem, if the certificate is right. Refuted in test_mutants.py by a wrong one."
 IS_ACCURACY = "it is accuracy."
 FOLLOWS = "it follows from accuracy: "
 NONE_CAN_EXIST = {
     "test_attention_only_without_normalization": NO_FILE,
     "test_the_pattern_is_the_softmax_of_the_scores": NO_FILE,
     "test_it_is_the_same_on_every_input": NO_FILE,
+    "test_no_run_is_below_its_proof": PROVED,
     "test_accuracy_on_all_inputs": IS_ACCURACY,
     "test_accuracy_on_held_out_inputs": FOLLOWS + "40 wrong inputs are too few.",
     "test_without_the_head_the_answer_is_lost": FOLLOWS

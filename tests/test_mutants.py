@@ -1,4 +1,4 @@
-"""Preconditions that no file can break, refuted by models and activations that are changed here."""
+"""Preconditions that no file can break, refuted by what is changed here."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from claims.min_of_two import test_direct_path, test_preconditions
+from claims.min_of_two import test_certificates, test_direct_path, test_preconditions
 from fixtures.activations import cache_activations
 from fixtures.interventions import Interventions
 from fixtures.verdict import Judge
@@ -51,6 +51,15 @@ def test_a_direct_path_that_differs_between_inputs_is_refuted(reference, how):
     judge = Judge()
     test_direct_path.test_it_is_the_same_on_every_input(
         reference.task, activations, intervene, judge, how, 0.0
+    )
+    assert judge.verdict is not None
+    assert not judge.verdict.holds
+
+
+def test_a_proof_of_another_model_is_refuted_by_runs(reference, small):
+    judge = Judge()
+    test_certificates.test_no_run_is_below_its_proof(
+        small.sampled, reference.certificate, judge, 4, 0.0
     )
     assert judge.verdict is not None
     assert not judge.verdict.holds

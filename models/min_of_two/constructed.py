@@ -17,6 +17,8 @@ from models.min_of_two.weights import with_zero_biases
 
 SHARPNESS = 4.0
 """How much the score falls from a number to the next: the smaller of two neighbors gets 0.982."""
+LEAD = 0.005
+"""So little that any two numbers outvote one."""
 LOUDNESS = 20.0
 """The logits that a token gets that is fully attended to."""
 PERMUTATION_SEED = 0
@@ -53,9 +55,9 @@ def written(
     return weights
 
 
-def falling(n: int) -> Float[Tensor, " token"]:
+def falling(n: int, by: float = SHARPNESS) -> Float[Tensor, " token"]:
     """Scores that fall from 0 to N - 1, and that of '=' below all of them."""
-    return -SHARPNESS * torch.arange(n + 1.0) - SHARPNESS * 2 * (torch.arange(n + 1) == n)
+    return -by * torch.arange(n + 1.0) - 2 * SHARPNESS * (torch.arange(n + 1) == n)
 
 
 def level(n: int) -> Float[Tensor, " token"]:
@@ -86,6 +88,11 @@ def for_the_greatest(n: int) -> Float[Tensor, " logit"]:
 def attend_to_the_min_and_copy(n: int) -> dict[str, Tensor]:
     """The story itself, without an exception."""
     return written(falling(n), copying(n), nothing(n))
+
+
+def elect_a_number(n: int) -> dict[str, Tensor]:
+    """The most frequent number, and only of equally frequent ones the least: right on all pairs."""
+    return written(falling(n, by=LEAD), copying(n), nothing(n))
 
 
 def vote_against_all_above(n: int) -> dict[str, Tensor]:
@@ -144,6 +151,7 @@ CONSTRUCTED: dict[str, Callable[[int], dict[str, Tensor]]] = {
     algorithm.__name__: algorithm
     for algorithm in (
         attend_to_the_min_and_copy,
+        elect_a_number,
         vote_against_all_above,
         vote_with_equals,
         attend_evenly_and_copy,

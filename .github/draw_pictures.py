@@ -1,4 +1,4 @@
-"""Draws story.png, the picture at the head of README: `python .github/draw_story.py`."""
+"""Draws README's pictures, story.png and proofs.png: `python .github/draw_pictures.py`."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from fixtures.checkpoint import read_checkpoint
-from fixtures.pictures import Picture
+from fixtures.pictures import Picture, draw
 from fixtures.subject import Subject
 from models import min_of_two
 
@@ -32,4 +32,7 @@ figure = Figure(figsize=(16, 4.6), dpi=110, layout="constrained", facecolor="whi
 FigureCanvasAgg(figure)
 for picture, axes in zip(pictures, figure.subplots(1, 3), strict=True):
     picture.draw(axes)
-figure.savefig(Path(__file__).with_name("story.png"))
+here = Path(__file__)
+figure.savefig(here.with_name("story.png"))
+with torch.no_grad():
+    here.with_name("proofs.png").write_bytes(draw(subject.certificate.tradeoff))
