@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 
+from fixtures.certificates.compactness import METHODS, CountOperations, proofs
 from fixtures.errors import CannotJudge
 from fixtures.measures import margin, share
 from models.min_of_two.constructed import CONSTRUCTED
@@ -82,6 +83,29 @@ def test_triples_are_counted_as_the_model_answers_them(reference):
     assert int(ways.sum()) == 200**3
     assert accuracy == pytest.approx(counted.at_least, abs=1e-6)
     assert accuracy >= reference.certificate.counted(3, as_executed=True).at_least
+
+
+def test_dearer_proofs_prove_more(reference):
+    found = {(p.name, p.length): p for p in proofs(reference.certificate, (2, 3))}
+    for length in (2, 3):
+        quadratic, separable, counted, enumerated = (found[n, length].bound for n in METHODS)
+        assert quadratic < separable < counted + 2e-9
+        assert counted == pytest.approx(enumerated, abs=2e-9)
+    cost = {key: proof.operations for key, proof in found.items()}
+    assert cost["quadratic", 3] < cost["separable", 3] < cost["counted", 3]
+    assert cost["enumerated", 3] > 20 * cost["enumerated", 2]
+
+
+def test_operations_are_counted_as_they_are_done():
+    a, b = torch.ones(3, 4), torch.ones(4, 5)
+    with CountOperations() as counter:
+        (a @ b).exp().sum()
+    assert counter.operations == 2 * 3 * 4 * 5 + 15 + 15
+
+
+def test_what_is_too_long_to_enumerate_is_said(reference):
+    with pytest.raises(CannotJudge, match="too many lists of 5 tokens"):
+        reference.certificate.enumerated(5)
 
 
 def test_runs_on_longer_lists_are_as_often_right_as_certified(reference):

@@ -1,20 +1,22 @@
-"""What is proved, in what time: `pytest -n 0 -s tests/benchmarks/bench_certificates.py`."""
+"""What is proved, in what time: `pytest -n 0 tests/benchmarks/bench_certificates.py`."""
 
 from __future__ import annotations
 
+import math
 import time
+from itertools import pairwise
 
 import pytest
 import torch
 
-from fixtures.measures import margin, share
+from fixtures.certificates.compactness import proofs
 from fixtures.verdict import clopper_pearson
 from models.min_of_two.constructed import attend_to_the_min_and_copy
-from models.min_of_two.weights import canonical_weights
 from tests.benchmarks.in_turn import show
 from tests.conftest import CHECKPOINTS, REAL, subject_of
 
-DRAWS = 100_000
+DRAWS = 1_000_000
+LENGTHS = (2, 3, 4, 8, 16, 32)
 CHECKPOINT_FILES = [*([REAL] if REAL.exists() else []), *sorted(CHECKPOINTS.glob("*.safetensors"))]
 
 
@@ -26,37 +28,53 @@ def timed(function, *arguments, **named):
 
 @pytest.mark.parametrize("path", CHECKPOINT_FILES, ids=lambda path: path.stem)
 def test_what_is_proved(capsys, path):
-    """Bounds of the accuracy over all lists of each length, and runs on lists drawn at random."""
+    """Bounds of the accuracy over all lists of each length, and runs on lists drawn at random.
+
+    Each proof is made from the weights anew.
+    """
     subject = subject_of(path)
-    proofs = subject.certificate
-    proofs.quadratic(1)
+    subject.certificate.counted(2)
     lines = [f"{path.name}: share of all lists (seconds)"]
-    for length in (2, 3, 4, 8, 16, 32):
-        separable, a = timed(proofs.separable, length)
-        counted, b = timed(proofs.counted, length)
-        executed, c = timed(proofs.counted, length, as_executed=True)
-        quadratic, d = timed(proofs.quadratic, length)
-        lists = subject.task.random_lists(length, DRAWS)
-        right = share(margin(subject.logits_of(lists), lists[:, :-1].amin(dim=-1)) > 0)
-        low, high = clopper_pearson(right, DRAWS)
+    for length in LENGTHS:
+        quadratic, a = timed(subject.certificate.anew().quadratic, length)
+        separable, b = timed(subject.certificate.anew().separable, length)
+        counted, c = timed(subject.certificate.anew().counted, length)
+        executed, d = timed(subject.certificate.anew().counted, length, as_executed=True)
+        sampled, e = timed(subject.sampled, length, DRAWS)
+        low, high = clopper_pearson(sampled, DRAWS)
         lines.append(
-            f"K={length:2}  quadratic {quadratic:.4f} ({d:.2f})  "
-            f"separable {separable.accuracy:.6f} ({a:.2f})  "
-            f"counted {counted.at_least:.6f}..{counted.at_most:.6f} ({b:.2f})  "
-            f"as executed {executed.at_least:.6f} ({c:.2f})  sampled {low:.5f}..{high:.5f}"
+            f"K={length:2}  quadratic {quadratic:.4f} ({a:.2f})  "
+            f"separable {separable.accuracy:.6f} ({b:.2f})  "
+            f"counted {counted.at_least:.7f}..{counted.at_most:.7f} ({c:.2f})  "
+            f"as executed {executed.at_least:.6f} ({d:.2f})  "
+            f"sampled {low:.6f}..{high:.6f} ({e:.0f})"
         )
     show(capsys, lines)
 
 
-@pytest.mark.parametrize("n", [50, 100, 200, 400, 800])
-def test_time_against_the_number_of_operands(capsys, tmp_path, n):
-    """The separable and the counted certificate of the story written by hand."""
-    path = tmp_path / "model.pt"
-    torch.save(attend_to_the_min_and_copy(n), path)
-    subject = subject_of(path)
-    assert len(canonical_weights(subject.checkpoint)["embed.W_E"]) == n + 1
-    proofs = subject.certificate
-    proofs.quadratic(1)
-    _, separable = timed(proofs.separable, 4)
-    _, counted = timed(proofs.counted, 4)
-    show(capsys, [f"N={n:3}  separable {separable:.2f} s  counted {counted:.2f} s"])
+def test_time_against_the_number_of_operands(capsys, tmp_path):
+    """The separable and the counted certificate of the story written by hand, for lists of 4."""
+    seconds = {}
+    lines = []
+    for n in (50, 100, 200, 400, 800):
+        path = tmp_path / f"{n}.pt"
+        torch.save(attend_to_the_min_and_copy(n), path)
+        proof = subject_of(path).certificate
+        proof.anew().quadratic(4)
+        _, separable = timed(proof.anew().separable, 4)
+        _, seconds[n] = timed(proof.anew().counted, 4)
+        _, quadratic = timed(proof.anew().quadratic, 4)
+        lines.append(
+            f"N={n:3}  quadratic {quadratic:.3f} s  separable {separable:.3f} s  "
+            f"counted {seconds[n]:.3f} s"
+        )
+    for fewer, more in pairwise(seconds):
+        exponent = math.log(seconds[more] / seconds[fewer]) / math.log(more / fewer)
+        lines.append(f"counted, from N={fewer} to {more}: N^{exponent:.2f}")
+    show(capsys, lines)
+
+
+def test_operations_against_what_is_proved(capsys):
+    found = proofs(subject_of(CHECKPOINT_FILES[0]).certificate)
+    lines = [f"{p.name:10} K={p.length:2}  {p.operations:.2e} {p.bound:.6f}" for p in found]
+    show(capsys, [f"{CHECKPOINT_FILES[0].name}: operations, bound", *lines])
