@@ -22,24 +22,30 @@ def matrix(tensor):
     return arb_mat(tensor.double().tolist())
 
 
+def logits_of(matrices, query):
+    """OV circuit plus the query's direct path, [token][logit]."""
+    embedding, w_v, w_o, unembedding = matrices
+    ov, direct = embedding * w_v * w_o * unembedding, embedding * unembedding
+    logits = range(ov.ncols())
+    return [[ov[t, j] + direct[query, j] for j in logits] for t in range(ov.nrows())]
+
+
 class Balls:
     """h(t) = w(t) (L[t, m] - L[t, j]) of a one-head model, weights relative to a token's."""
 
     def __init__(self, weights, query):
         flint.ctx.prec = PRECISION
         d_head = weights.W_Q.shape[-1]
-        embedding, unembedding = matrix(weights.W_E), matrix(weights.W_U)
-        w_q, w_k, w_v, w_o = (
-            matrix(w[0, 0]) for w in (weights.W_Q, weights.W_K, weights.W_V, weights.W_O)
+        writing = [weights.W_E, weights.W_V[0, 0], weights.W_O[0, 0], weights.W_U]
+        self.query = query
+        self.logit = logits_of([matrix(w) for w in writing], query)
+        self.modulus = logits_of([matrix(w.abs()) for w in writing], query)
+        self.logits = range(len(self.logit[0]))
+        embedding, w_q, w_k = (
+            matrix(w) for w in (weights.W_E, weights.W_Q[0, 0], weights.W_K[0, 0])
         )
         scores = (embedding * w_q) * (embedding * w_k).transpose() * (1 / arb(d_head).sqrt())
-        ov, direct = embedding * w_v * w_o * unembedding, embedding * unembedding
-        self.query = query
-        self.logits = range(unembedding.ncols())
-        self.score = [scores[query, t] for t in range(embedding.nrows())]
-        self.logit = [
-            [ov[t, j] + direct[query, j] for j in self.logits] for t in range(embedding.nrows())
-        ]
+        self.score = [scores[query, t] for t in range(len(self.logit))]
 
     def terms(self, answer, token, relative_to=0.0):
         """Against each rival; the weight is exp(score - relative_to)."""
@@ -47,13 +53,18 @@ class Balls:
         row = self.logit[token]
         return [weight * (row[answer] - row[rival]) for rival in self.logits]
 
+    def moduli(self, answer, token):
+        """What is multiplied and added up on the way to each term, without its signs."""
+        weight, row = self.score[token].exp(), self.modulus[token]
+        return [weight * (row[answer] + row[rival]) for rival in self.logits]
+
 
 @dataclass(frozen=True)
 class Known:
     """A list in all its orders, `ways`: is it answered rightly; and so by more than 1e-9?
 
     Right: every margin is certainly positive, and a tie never is. Clearly: a margin is more than
-    1e-9 of the sum of its terms' moduli, which no rounding in float64 hides.
+    1e-9 of the sum of the moduli, which no rounding in float64 hides.
     """
 
     ways: int
@@ -67,11 +78,16 @@ def enumerated(balls, n, length):
     found = {}
     for answer in range(n):
         rivals = [j for j in balls.logits if j != answer]
-        h = {t: balls.terms(answer, t) for t in [*range(answer, n), balls.query]}
+        tokens_of = [*range(answer, n), balls.query]
+        h = {t: balls.terms(answer, t) for t in tokens_of}
+        moduli = {t: balls.moduli(answer, t) for t in tokens_of}
         for others in itertools.combinations_with_replacement(range(answer, n), length - 1):
             tokens = (answer, *others)
-            of_rivals = [[h[t][rival] for t in (*tokens, balls.query)] for rival in rivals]
-            margins = [(sum(terms), CLEARLY * sum(map(abs, terms))) for terms in of_rivals]
+            read = (*tokens, balls.query)
+            margins = [
+                (sum(h[t][rival] for t in read), CLEARLY * sum(moduli[t][rival] for t in read))
+                for rival in rivals
+            ]
             found[tokens] = Known(
                 ways=math.factorial(length)
                 // math.prod(math.factorial(tokens.count(t)) for t in set(tokens)),
