@@ -13,6 +13,7 @@ pytest_plugins = [
     "fixtures.judging",
     "fixtures.terminal",
     "fixtures.results",
+    "fixtures.progress",
     "fixtures.verdict_file",
     "fixtures.baseline",
     "fixtures.github",

@@ -24,6 +24,7 @@ from models.min_of_two.weights import bridge_state_dict, untrained_parameters, w
 
 ROOT = Path(__file__).parent.parent
 CHECKPOINTS = ROOT / "models/min_of_two/checkpoints"
+DIFFERENT = CHECKPOINTS / "refuted/seed5.safetensors"
 REAL = ROOT.parent / "shared/checkpoints/min_int_model.pt"
 CPU = torch.device("cpu")
 

@@ -14,7 +14,7 @@ from models.min_of_two import REFERENCE
 from models.min_of_two.constructed import CONSTRUCTED
 from models.min_of_two.train import Recipe, Training
 from models.min_of_two.weights import canonical_weights, untrained_parameters, with_zero_biases
-from tests.conftest import Run, subject_of
+from tests.conftest import DIFFERENT, Run, subject_of
 from tests.mutants import Original, mutants_of
 
 CONSTRUCTED_OPERANDS = 128
@@ -108,6 +108,7 @@ def matrix(run_claims, tmp_path_factory):
     for seed in UNTRAINED_SEEDS:
         parameters = untrained_parameters(original.n, 32, 32, seed)
         checkpoints[f"untrained_{seed}"] = with_zero_biases(parameters)
+    checkpoints["retrained_seed_5"] = canonical_weights(subject_of(DIFFERENT).checkpoint)
     checkpoints["trained_too_briefly"] = trained_too_briefly()
     for name, algorithm in CONSTRUCTED.items():
         checkpoints[name] = algorithm(CONSTRUCTED_OPERANDS)

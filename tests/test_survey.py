@@ -1,0 +1,179 @@
+"""Many checkpoints together: shares, kinds, and when in training a claim becomes true."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+from scipy.stats import binomtest
+
+from fixtures.errors import CannotJudge
+from fixtures.pictures import draw
+from fixtures.survey import surveys
+from models.min_of_two.train import Recipe, train
+from tests.conftest import CHECKPOINTS, DIFFERENT, ROOT
+
+WEIGHTS_AND_ATTENTION = {
+    "test_attention_on_the_smaller_operand",
+    "test_attention_on_the_min_at_a_gap",
+    "test_attention_is_split_evenly_between_equals",
+    "test_the_row_falls_at_almost_every_step",
+    "test_smaller_numbers_get_higher_scores",
+    "test_the_row_of_equals_has_the_most_structure",
+}
+
+
+def function(claim):
+    return claim.partition("::")[2].partition("[")[0]
+
+
+@pytest.fixture(scope="module")
+def run(run_claims, tmp_path_factory):
+    """The shipped checkpoints, and the one that differs."""
+    path = tmp_path_factory.mktemp("survey") / "verdicts.json"
+    given = ["--checkpoint", CHECKPOINTS / "*.safetensors", "--checkpoint", DIFFERENT]
+    return run_claims("claims/", "-n", "auto", "--verdicts", path, *given), path
+
+
+@pytest.fixture(scope="module")
+def checkpoints(run):
+    return json.loads(run[1].read_text())["checkpoints"]
+
+
+def survey_of(checkpoints):
+    (found,) = surveys(checkpoints)
+    return found
+
+
+def command(*arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "fixtures.survey", *map(str, arguments)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        env={"COLUMNS": "100", "PATH": ""},
+    )
+
+
+def test_a_seed_of_the_same_accuracy_is_of_another_kind(checkpoints):
+    """Seed 5: right on 0.9997 of inputs, and not by the row of '='."""
+    same, other = survey_of(checkpoints).kinds
+    assert [name[:5] for name in same.names] == ["refer", "seed1", "seed2", "seed3"]
+    assert not same.refuted
+    assert other.names == ("seed5.safetensors",)
+    assert {function(claim) for claim in other.refuted} == WEIGHTS_AND_ATTENTION
+    (seed5,) = (one for one in checkpoints if one["path"].endswith("seed5.safetensors"))
+    accuracy = next(c for c in seed5["claims"] if "test_accuracy_on_all_inputs" in c["claim"])
+    assert accuracy["measured"] == 0.9997
+    assert seed5["training"]["step"] == 4000
+
+
+def test_the_share_of_checkpoints_has_its_limits(checkpoints):
+    for row in survey_of(checkpoints).rows:
+        assert row.judged == 5
+        limits = binomtest(row.holds, row.judged).proportion_ci(0.998, "exact")
+        assert (row.low, row.high) == pytest.approx((limits.low, limits.high), abs=1e-9)
+        assert row.spread is not None
+        assert row.spread == (min(row.margins), sorted(row.margins)[2], max(row.margins))
+        assert (row.spread[0] >= 0) == (row.holds == 5)
+
+
+def test_a_run_ends_with_its_survey(run):
+    output = run[0].output
+    assert run[0].status == 1
+    assert "checkpoints: 5 done, 1 refuted or in error, 0 left" in output
+    assert re.search(r"A 4: refutes none reference.safetensors, seed1.safetensors", output)
+    assert re.search(r"B 1: 10 refuted seed5.safetensors", output)
+    assert re.search(r"At a gap of 2, mean attention on +4 of 5 +0.122 1.000 +-0.14 .* \.X", output)
+    assert "46 claims hold wherever they were judged" in output
+    assert max(map(len, output[output.index("= survey =") :].splitlines()[1:])) <= 100
+
+
+def test_files_say_together_what_one_run_says(run, checkpoints, tmp_path):
+    """Whatever their order; and again what the terminal said after the run."""
+    document = json.loads(run[1].read_text())
+    parts = []
+    for number, some in enumerate((checkpoints[3:], checkpoints[:3])):
+        parts.append(tmp_path / f"{number}.json")
+        parts[-1].write_text(json.dumps({**document, "checkpoints": some}))
+    whole = command(run[1])
+    together = command(*parts, "--pictures", tmp_path / "pictures")
+    assert (whole.returncode, together.returncode) == (0, 0), together.stderr
+    assert together.stdout.startswith(whole.stdout.rstrip())
+    body = whole.stdout.partition("\n")[2].strip().splitlines()[-4:]
+    assert all(line.rstrip() in run[0].output for line in body)
+    picture = tmp_path / "pictures/min_of_two-claims.png"
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_file_that_is_no_verdicts_is_said(run, tmp_path):
+    other = tmp_path / "other.json"
+    other.write_text('{"schema": "else"}')
+    found = command(run[1], other)
+    assert found.returncode == 2
+    assert f"{other}: its schema is 'else'" in found.stderr
+
+
+def test_a_checkpoint_judged_twice_counts_once_and_has_one_verdict(checkpoints):
+    again = copy.deepcopy(checkpoints)
+    assert survey_of([*checkpoints, *again]).rows == survey_of(checkpoints).rows
+    again[0]["claims"][0]["verdict"] = "refuted"
+    with pytest.raises(CannotJudge, match="was judged twice, and differently"):
+        surveys([*checkpoints, *again])
+
+
+def steps_of(checkpoint, verdicts_by_step):
+    """Checkpoints of one training run, of which one claim is told."""
+    for step, verdict in verdicts_by_step.items():
+        one = copy.deepcopy(checkpoint)
+        heading = "holds" if verdict == "holds" else "refuted"
+        one["path"], one["sha256"] = f"runs/one.step{step}.safetensors", f"{step:064x}"
+        one["training"] = {"step": step, "loss": 1 / (1 + step), "recipe": {"seed": 1}}
+        one["claims"] = [{**one["claims"][0], "verdict": verdict, "heading": heading}]
+        yield one
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "settled"),
+    [
+        (["refuted", "holds", "holds"], 100),
+        (["holds", "refuted", "holds", "holds"], 200),
+        (["holds", "holds", "holds"], 0),
+        (["holds", "holds", "refuted"], None),
+        (["refuted", "error", "holds"], 200),
+    ],
+)
+def test_a_claim_is_true_from_the_step_on_after_which_it_stays_so(checkpoints, verdicts, settled):
+    by_step = {100 * number: verdict for number, verdict in enumerate(verdicts)}
+    steps = list(steps_of(checkpoints[0], by_step))
+    found = survey_of(reversed(steps))
+    (run,) = found.runs
+    assert run.steps == sorted(by_step)
+    assert run.settled(found.rows[0].claim) == settled
+    assert [row.judged for row in found.rows] == [1], "only the end of training is counted"
+
+
+def test_training_checkpoints_tell_their_step(run_claims, tmp_path):
+    """Real ones: of a small model, trained for a moment."""
+    out = tmp_path / "seed3.safetensors"
+    recipe = Recipe(seed=3, number_of_operands=12, d_model=8, d_head=8, epochs=90, threads=1)
+    import torch
+
+    with torch.enable_grad():
+        train(recipe, out, every=30)
+    verdicts = tmp_path / "verdicts.json"
+    behavior = ROOT / "claims/min_of_two/test_behavior.py"
+    run = run_claims(behavior, "--checkpoint", tmp_path / "*.safetensors", "--verdicts", verdicts)
+    found = survey_of(json.loads(verdicts.read_text())["checkpoints"])
+    (training,) = found.runs
+    assert training.name == "seed3.safetensors"
+    assert training.steps == [30, 60, 90]
+    assert training.losses == sorted(training.losses, reverse=True)
+    assert list(found.ends) == ["seed3.safetensors"]
+    assert "training of seed3.safetensors: 3 checkpoints, steps 30 to 90" in run.output
+    assert draw(training.timeline(found.rows)).startswith(b"\x89PNG")
+    assert draw(found.matrix).startswith(b"\x89PNG")
