@@ -9,7 +9,7 @@ from torch.nn.functional import cross_entropy
 
 from models.min_of_two.network import build_network
 from models.min_of_two.task import Task
-from models.min_of_two.train import Recipe
+from models.min_of_two.training import Recipe
 from models.min_of_two.weights import untrained_parameters, with_zero_biases
 from tests.conftest import CPU
 

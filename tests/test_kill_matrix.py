@@ -12,7 +12,7 @@ import torch
 
 from models.min_of_two import REFERENCE
 from models.min_of_two.constructed import CONSTRUCTED
-from models.min_of_two.train import Recipe, Training
+from models.min_of_two.training import Recipe, Training
 from models.min_of_two.weights import canonical_weights, untrained_parameters, with_zero_biases
 from tests.conftest import DIFFERENT, Run, subject_of
 from tests.mutants import Original, mutants_of

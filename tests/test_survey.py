@@ -14,7 +14,8 @@ from scipy.stats import binomtest
 from fixtures.errors import CannotJudge
 from fixtures.pictures import draw
 from fixtures.survey import surveys
-from models.min_of_two.train import Recipe, train
+from models.min_of_two.train import train
+from models.min_of_two.training import Recipe
 from tests.conftest import CHECKPOINTS, DIFFERENT, ROOT
 
 WEIGHTS_AND_ATTENTION = {

@@ -12,9 +12,11 @@ import safetensors.torch
 import torch
 from torch.nn.functional import cross_entropy
 
+import models.min_of_two.train as train_module
 from models.min_of_two.loss import Pairs, training_loss
 from models.min_of_two.task import Task
-from models.min_of_two.train import Recipe, Training, main, train
+from models.min_of_two.train import main, seeds_of, train, train_seeds
+from models.min_of_two.training import Recipe, Seeds, Training
 from models.min_of_two.weights import canonical_weights, untrained_parameters
 from tests.conftest import CHECKPOINTS, CPU, ROOT, subject_of, training_of
 from tests.plain_loop import plain_loop
@@ -47,6 +49,82 @@ def test_losses_follow_the_plain_loop(recipe, epochs):
         expected = plain_losses(recipe, epochs)
     assert losses[-1] < losses[0]
     assert losses == pytest.approx(expected, rel=2e-5)
+
+
+@torch.enable_grad()
+def test_the_gradient_of_several_seeds_is_that_of_each():
+    """Also where the pairs of a batch are more than fit at a time."""
+    recipe = Recipe(number_of_operands=60, d_model=6, d_head=5)
+    seeds = Seeds(recipe, [4, 9, 2])
+    losses = seeds._losses_now()
+    losses.sum().backward()
+    for place, seed in enumerate(seeds.seeds):
+        alone = Training(Recipe(**{**vars(recipe), "seed": seed}))
+        loss = alone._losses_now()
+        loss.sum().backward()
+        assert losses[place].item() == pytest.approx(loss.item(), rel=1e-6)
+        for name, parameter in alone.parameters.items():
+            together = seeds.parameters[name].grad[place]
+            assert torch.allclose(together, parameter.grad, rtol=1e-4, atol=1e-7), name
+
+
+@pytest.mark.parametrize(
+    ("recipe", "epochs"),
+    [
+        pytest.param(SMALL, 250, id="small"),
+        pytest.param(Recipe(), 5, id="write-up"),
+        pytest.param(Recipe(), 100, id="write-up, longer", marks=pytest.mark.slow),
+    ],
+)
+@torch.enable_grad()
+def test_losses_of_several_seeds_are_those_of_each_alone(recipe, epochs):
+    seeds = Seeds(recipe, [0, 3, 11])
+    alone = [Training(Recipe(**{**vars(recipe), "seed": seed})) for seed in seeds.seeds]
+    for _ in range(epochs):
+        seeds.epoch()
+        for training in alone:
+            training.epoch()
+        assert seeds.losses == pytest.approx([t.loss for t in alone], rel=2e-5)
+
+
+@torch.enable_grad()
+def test_a_sweep_writes_each_seed_and_trains_only_what_is_missing(tmp_path, monkeypatch):
+    monkeypatch.setitem(train_module.SEEDS_AT_ONCE, "cpu", 2)
+    recipe = Recipe(**{**vars(SMALL), "epochs": 60})
+    paths = train_seeds(recipe, [1, 2, 5], tmp_path, every=20)
+    assert [training_of(path)["recipe"]["seed"] for path in paths] == [1, 2, 5]
+    assert len(list(tmp_path.glob("*.step*"))) == 3 * 3
+    before = {path: path.read_bytes() for path in paths}
+    paths[2].unlink()
+    assert train_seeds(recipe, [1, 2, 5], tmp_path) == paths
+    assert {path: path.read_bytes() for path in paths} == before
+    with pytest.raises(ValueError, match=r"seed1.safetensors is of another recipe"):
+        train_seeds(Recipe(**{**vars(recipe), "epochs": 70}), [1, 2], tmp_path)
+
+
+def test_a_killed_sweep_ends_in_the_same_weights(tmp_path):
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    sweep = ["--seeds", "0-2"]
+    subprocess.run(command(whole, *sweep), cwd=ROOT, check=True, capture_output=True)
+    process = subprocess.Popen(command(killed, *sweep), cwd=ROOT, stderr=subprocess.DEVNULL)
+    state = killed / "seeds0-1-2.training"
+    while not state.exists():
+        assert process.poll() is None, "it ended before it could be killed"
+        time.sleep(0.001)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not list(killed.glob("*.safetensors"))
+    subprocess.run(command(killed, *sweep), cwd=ROOT, check=True, capture_output=True)
+    for path in whole.glob("*.safetensors"):
+        assert (killed / path.name).read_bytes() == path.read_bytes()
+    assert len(list(killed.iterdir())) == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "seeds"), [("3", [3]), ("0-3,7", [0, 1, 2, 3, 7]), ("5,1-2,2", [5, 1, 2])]
+)
+def test_seeds_are_given_as_ranges(text, seeds):
+    assert seeds_of(text) == seeds
 
 
 @torch.enable_grad()
@@ -135,6 +213,9 @@ def test_a_trained_checkpoint_is_not_overwritten(tmp_path):
         (["--device", "tpu"], "--device tpu: expected cpu, cuda or cuda:N"),
         (["--device", "cuda:99"], "--device cuda:99: torch"),
         (["--out", "model.pt"], "end the name in .safetensors"),
+        (["--seeds", "4-2"], "'4-2': the first seed is above the last"),
+        (["--seeds", "all"], "'all': expected seeds such as 0-31 or 0,3,5-8"),
+        (["--seeds", "1,2"], "with --seeds it is a folder"),
     ],
 )
 def test_wrong_options_are_said_in_a_sentence(options, said, monkeypatch, capsys, tmp_path):

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from einops import rearrange, repeat
 from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import embedding, embedding_bag
@@ -95,3 +96,52 @@ def training_loss(parameters: Parameters, pairs: Pairs, equals: int) -> Float[Te
     residual = residual_at_equals(parameters, pairs.tokens, equals)
     loss: Tensor = _CrossEntropy.apply(residual, parameters["W_U"], pairs.labels, pairs.counts)
     return loss
+
+
+def training_losses(parameters: Parameters, pairs: Pairs, equals: int) -> Float[Tensor, " seed"]:
+    """`training_loss` of several seeds at once: parameters have a leading axis of seeds."""
+    W_E, W_U = parameters["W_E"], parameters["W_U"]
+    seeds, tokens = W_E.shape[:2]
+    query = W_E[:, equals, None] @ parameters["W_Q"]
+    score = (W_E @ parameters["W_K"]) @ query.mT / math.sqrt(query.shape[-1])
+    moved = W_E @ parameters["W_V"] @ parameters["W_O"]
+    first = tokens * torch.arange(seeds, device=W_E.device)
+    read = rearrange(pairs.tokens + first[:, None, None], "seed pair source -> (seed pair) source")
+    score_of = rearrange(score, "seed token 1 -> (seed token) 1")
+    pattern = embedding(read, score_of).squeeze(-1).softmax(dim=-1)
+    value_of = rearrange(moved, "seed token d_model -> (seed token) d_model")
+    mixed = embedding_bag(read, value_of, per_sample_weights=pattern, mode="sum")
+    residual = rearrange(mixed, "(seed pair) d_model -> seed pair d_model", seed=seeds)
+    residual = residual + W_E[:, equals, None]
+    losses: Tensor = _CrossEntropies.apply(residual, W_U, pairs.labels, pairs.counts)
+    return losses
+
+
+class _CrossEntropies(torch.autograd.Function):
+    """`_CrossEntropy` for a batch of seeds."""
+
+    @staticmethod
+    def forward(ctx: Any, residual: Tensor, W_U: Tensor, labels: Tensor, counts: Tensor) -> Tensor:
+        residual_gradient, W_U_gradient = torch.empty_like(residual), torch.zeros_like(W_U)
+        share = counts / counts.sum()
+        seeds, pairs = residual.shape[:2]
+        losses = counts.new_zeros(seeds)
+        at_a_time = pairs if residual.is_cuda else max(1, PAIRS_AT_A_TIME // seeds)
+        for start in range(0, pairs, at_a_time):
+            part = slice(start, start + at_a_time)
+            label = repeat(labels[part], "pair -> seed pair 1", seed=seeds)
+            weight = share[part, None]
+            probability = (residual[:, part] @ W_U).softmax(dim=-1, dtype=torch.float64)
+            losses -= (probability.gather(-1, label).log() * weight).sum(dim=(1, 2))
+            probability.scatter_add_(-1, label, -torch.ones_like(label, dtype=torch.float64))
+            logit_gradient = (probability * weight).to(residual.dtype)
+            residual_gradient[:, part] = logit_gradient @ W_U.mT
+            W_U_gradient.baddbmm_(residual[:, part].mT, logit_gradient)
+        ctx.save_for_backward(residual_gradient, W_U_gradient)
+        return losses
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None]:
+        residual_gradient, W_U_gradient = ctx.saved_tensors
+        scale = gradients[0].to(residual_gradient.dtype)[:, None, None]
+        return residual_gradient * scale, W_U_gradient * scale, None, None

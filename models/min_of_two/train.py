@@ -1,9 +1,9 @@
-"""Train a min_of_two checkpoint: `python -m models.min_of_two.train --seed 0`.
+"""Train min_of_two checkpoints: `python -m models.min_of_two.train --seed 0`, or `--seeds 0-31`.
 
 The recipe is the write-up's: AdamW, learning rate 1e-3, weight decay 1.0, betas 0.9 and 0.98, 4,000
-full-batch epochs, cross entropy of float64 logits at '='. Biases and positions stay zero. A seed
-gives the same weights again on the same machine and number of threads; a run that is killed goes on
-where it last saved and ends in the same weights.
+full-batch epochs, cross entropy of float64 logits at '='. A seed gives the same weights again on
+the same machine and number of threads; a run that is killed goes on where it last saved and ends in
+the same weights. Several seeds are trained at once, some at a time.
 """
 
 from __future__ import annotations
@@ -11,122 +11,23 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import math
-import platform
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
 import torch
 from tqdm import tqdm
 
+from fixtures.checkpoint import read_checkpoint
 from fixtures.files import write_whole
-from fixtures.measures import margin
-from models.min_of_two.loss import Pairs, residual_at_equals, training_loss
-from models.min_of_two.task import Task
-from models.min_of_two.weights import (
-    bridge_state_dict,
-    untrained_parameters,
-    with_zero_biases,
-)
+from models.min_of_two.training import Recipe, Run, Seeds, Training
 
 EPOCHS_BETWEEN_SAVES = 100
+SEEDS_AT_ONCE = {"cpu": 8, "cuda": 64}
+"""More at once are no faster on a CPU: their logits leave its cache."""
+FOLDER = Path("runs/min_of_two")
 LEAST = {"number_of_operands": 2, "d_model": 1, "d_head": 1, "epochs": 1, "every": 1, "threads": 1}
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """Everything that decides the weights, beside the versions."""
-
-    seed: int = 0
-    number_of_operands: int = 200
-    d_model: int = 32
-    d_head: int = 32
-    epochs: int = 4000
-    learning_rate: float = 1e-3
-    weight_decay: float = 1.0
-    beta_1: float = 0.9
-    beta_2: float = 0.98
-    threads: int = 2
-    device: str = "cpu"
-
-
-class Training:
-    """One run: parameters, optimizer and step, which save and resume together."""
-
-    def __init__(self, recipe: Recipe) -> None:
-        torch.set_num_threads(recipe.threads)
-        self.recipe = recipe
-        self.step = 0
-        self.loss = float("nan")
-        self.task = Task(recipe.number_of_operands, torch.device(recipe.device))
-        self.pairs = Pairs.for_training(self.task)
-        start = untrained_parameters(
-            recipe.number_of_operands, recipe.d_model, recipe.d_head, recipe.seed
-        )
-        self.parameters = {
-            name: weight.to(recipe.device).requires_grad_() for name, weight in start.items()
-        }
-        self.optimizer = torch.optim.AdamW(
-            self.parameters.values(),
-            lr=recipe.learning_rate,
-            weight_decay=recipe.weight_decay,
-            betas=(recipe.beta_1, recipe.beta_2),
-        )
-
-    def epoch(self) -> None:
-        """One full-batch step."""
-        self.optimizer.zero_grad()
-        loss = training_loss(self.parameters, self.pairs, self.task.equals)
-        loss.backward()
-        self.optimizer.step()
-        self.step += 1
-        self.loss = loss.item()
-        if not math.isfinite(self.loss):
-            raise ValueError(f"the loss is {self.loss} at epoch {self.step}: training diverged.")
-
-    @torch.no_grad()
-    def accuracy(self) -> float:
-        """Share of all inputs whose correct logit is strictly the greatest."""
-        below = self.task.min_position == 0
-        tokens, labels = self.task.inputs[below], self.task.labels[below]
-        logits = residual_at_equals(self.parameters, tokens, self.task.equals)
-        logits = logits @ self.parameters["W_U"]
-        counts = 1 + self.task.differ[below].double()
-        return float(((margin(logits, labels) > 0) * counts).sum() / counts.sum())
-
-    def state(self) -> dict[str, Any]:
-        return {
-            "recipe": dataclasses.asdict(self.recipe),
-            "step": self.step,
-            "loss": self.loss,
-            "parameters": {name: weight.detach() for name, weight in self.parameters.items()},
-            "optimizer": self.optimizer.state_dict(),
-        }
-
-    @torch.no_grad()
-    def restore(self, state: dict[str, Any]) -> None:
-        self.step, self.loss = state["step"], state["loss"]
-        for name, weight in state["parameters"].items():
-            self.parameters[name].copy_(weight)
-        self.optimizer.load_state_dict(state["optimizer"])
-
-    def checkpoint(self) -> bytes:
-        """The weights under the bridge's names as safetensors, with where they come from."""
-        parameters = {name: weight.detach().cpu() for name, weight in self.parameters.items()}
-        training = {
-            "model": "min_of_two",
-            "step": self.step,
-            "loss": self.loss,
-            "accuracy": self.accuracy(),
-            "recipe": dataclasses.asdict(self.recipe),
-            "versions": {"torch": torch.__version__, "python": platform.python_version()},
-        }
-        # one entry: safetensors writes several in an order that differs from run to run
-        metadata = {"training": json.dumps(training)}
-        return safetensors.torch.save(bridge_state_dict(with_zero_biases(parameters)), metadata)
 
 
 def train(
@@ -141,84 +42,167 @@ def train(
         ValueError: the saved state at `out` belongs to another recipe.
     """
     training = Training(recipe)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    saved = out.with_suffix(".training")
-    if restart:
-        saved.unlink(missing_ok=True)
-    if saved.exists():
-        state = _saved_state(saved)
-        if state["recipe"] != dataclasses.asdict(recipe):
-            raise ValueError(
-                f"{saved} belongs to another recipe: {state['recipe']}. "
-                "Give --out another path, or --restart to forget that run."
-            )
-        training.restore(state)
-    with tqdm(total=recipe.epochs, initial=training.step, desc=f"seed {recipe.seed}") as progress:
-        while training.step < recipe.epochs:
-            training.epoch()
-            progress.update()
-            if every and training.step % every == 0:
-                step = f".step{training.step:06d}.safetensors"
-                write_whole(out.with_suffix(step), training.checkpoint())
-            if training.step % EPOCHS_BETWEEN_SAVES == 0 or training.step == recipe.epochs:
-                progress.set_postfix(
-                    loss=f"{training.loss:.2e}", accuracy=f"{training.accuracy():.5f}"
-                )
-                torch.save(training.state(), saved.with_suffix(".partial"))
-                saved.with_suffix(".partial").replace(saved)
-    write_whole(out, training.checkpoint())
-    saved.unlink(missing_ok=True)
+    _finish(training, [out], out.with_suffix(".training"), every, restart)
     return training
 
 
-def _saved_state(path: Path) -> dict[str, Any]:
+def train_seeds(
+    recipe: Recipe,
+    seeds: Sequence[int],
+    folder: Path,
+    every: int | None = None,
+    *,
+    restart: bool = False,
+) -> list[Path]:
+    """Train each seed of a recipe, and write `<folder>/seed<seed>.safetensors`.
+
+    Seeds that are there already are left as they are. A sweep that is stopped goes on where it last
+    saved.
+
+    Raises:
+        ValueError: what is there belongs to another recipe.
+    """
+    device = recipe.device.partition(":")[0]
+    size = SEEDS_AT_ONCE[device]
+    for some in (seeds[at : at + size] for at in range(0, len(seeds), size)):
+        paths = [_path_of(folder, seed) for seed in some]
+        recipes = [dataclasses.replace(recipe, seed=seed) for seed in some]
+        if restart or not all(map(_is_trained, paths, recipes)):
+            saved = folder / f"seeds{'-'.join(map(str, some))}.training"
+            _finish(Seeds(recipe, some), paths, saved, every, restart)
+    return [_path_of(folder, seed) for seed in seeds]
+
+
+def _path_of(folder: Path, seed: int) -> Path:
+    return folder / f"seed{seed}.safetensors"
+
+
+def _is_trained(path: Path, recipe: Recipe) -> bool:
+    if not path.exists():
+        return False
+    said = read_checkpoint(path, "min_of_two").training
+    if said is None or said["recipe"] != dataclasses.asdict(recipe):
+        raise ValueError(
+            f"{path} is of another recipe. Give --out another folder, or --restart to train it "
+            "again."
+        )
+    return True
+
+
+def _finish(run: Run, paths: Sequence[Path], saved: Path, every: int | None, restart: bool) -> None:
+    """Train to the last epoch, saving on the way, and write the checkpoint of each seed."""
+    saved.parent.mkdir(parents=True, exist_ok=True)
+    if restart:
+        saved.unlink(missing_ok=True)
+    if saved.exists():
+        _resume(run, saved)
+    name = f"seed{'s' * (len(paths) > 1)} {', '.join(map(str, run.seeds))}"
+    epochs = run.recipe.epochs
+    with tqdm(total=epochs, initial=run.step, desc=name) as progress:
+        while run.step < epochs:
+            run.epoch()
+            progress.update()
+            if every and run.step % every == 0:
+                _write(run, paths, f".step{run.step:06d}.safetensors")
+            if run.step % EPOCHS_BETWEEN_SAVES == 0 or run.step == epochs:
+                accuracy = min(map(run.accuracy, range(len(paths))))
+                progress.set_postfix(loss=f"{max(run.losses):.2e}", accuracy=f"{accuracy:.5f}")
+                torch.save(run.state(), saved.with_suffix(".partial"))
+                saved.with_suffix(".partial").replace(saved)
+    _write(run, paths, ".safetensors")
+    saved.unlink(missing_ok=True)
+
+
+def _write(run: Run, paths: Sequence[Path], suffix: str) -> None:
+    for place, path in enumerate(paths):
+        write_whole(path.with_suffix(suffix), run.checkpoint(place))
+
+
+def _resume(run: Run, saved: Path) -> None:
     try:
-        state: dict[str, Any] = torch.load(path, weights_only=True)
-        return state
+        state: dict[str, Any] = torch.load(saved, weights_only=True)
     except Exception as error:
         raise ValueError(
-            f"{path} can't be read ({type(error).__name__}). --restart forgets that run."
+            f"{saved} can't be read ({type(error).__name__}). --restart forgets that run."
         ) from error
+    if any(state.get(name) != value for name, value in run.belongs_to().items()):
+        raise ValueError(
+            f"{saved} belongs to another recipe: {state.get('recipe')}. "
+            "Give --out another path, or --restart to forget that run."
+        )
+    run.restore(state)
 
 
-def main() -> None:
-    recipe = Recipe()
+def seeds_of(text: str) -> list[int]:
+    """`0-3,7` as 0, 1, 2, 3, 7.
+
+    Raises:
+        argparse.ArgumentTypeError: it is no such list.
+    """
+    if not re.fullmatch(r"\d+(-\d+)?(,\d+(-\d+)?)*", text):
+        raise argparse.ArgumentTypeError(f"{text!r}: expected seeds such as 0-31 or 0,3,5-8.")
+    seeds: dict[int, None] = {}
+    for part in text.split(","):
+        first, _, last = part.partition("-")
+        if int(last or first) < int(first):
+            raise argparse.ArgumentTypeError(f"{part!r}: the first seed is above the last.")
+        seeds |= dict.fromkeys(range(int(first), int(last or first) + 1))
+    return list(seeds)
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m models.min_of_two.train",
-        description="Train a min_of_two checkpoint with the write-up's recipe.",
+        description="Train min_of_two checkpoints with the write-up's recipe.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    for setting in dataclasses.fields(recipe):
+    for setting in dataclasses.fields(Recipe):
         option = f"--{setting.name.replace('_', '-')}"
         parser.add_argument(option, type=type(setting.default), default=setting.default)
+    parser.add_argument("--seeds", type=seeds_of, metavar="0-31", help="several seeds at once")
     parser.add_argument(
-        "--out", type=Path, help="the checkpoint, by default runs/min_of_two/seed<seed>.safetensors"
+        "--out",
+        type=Path,
+        help=f"the checkpoint, by default {FOLDER}/seed<seed>.safetensors; with --seeds the folder",
     )
     parser.add_argument(
         "--every", type=int, metavar="EPOCHS", help="also keep a checkpoint each so many epochs"
     )
     parser.add_argument("--restart", action="store_true", help="forget an earlier run")
+    return parser
+
+
+def main() -> None:
+    parser = _parser()
     options = vars(parser.parse_args())
     for name, least in LEAST.items():
         if options[name] is not None and options[name] < least:
             parser.error(f"--{name.replace('_', '-')} {options[name]}: expected {least} or more.")
-    out, every, restart = (options.pop(name) for name in ("out", "every", "restart"))
+    out, every, restart, seeds = (options.pop(n) for n in ("out", "every", "restart", "seeds"))
     recipe = Recipe(**options)
     if not re.fullmatch(r"cpu|cuda(:\d+)?", recipe.device):
         parser.error(f"--device {recipe.device}: expected cpu, cuda or cuda:N.")
     gpus = torch.cuda.device_count()
     if recipe.device != "cpu" and int(recipe.device.partition(":")[2] or 0) >= gpus:
         parser.error(f"--device {recipe.device}: torch {torch.__version__} sees {gpus} GPUs here.")
-    out = out or Path("runs/min_of_two") / f"seed{recipe.seed}.safetensors"
-    if out.suffix != ".safetensors":
+    out = out or (_path_of(FOLDER, recipe.seed) if seeds is None else FOLDER)
+    if seeds is not None and (out.suffix or out.is_file()):
+        parser.error(f"--out {out}: with --seeds it is a folder.")
+    if seeds is None and out.suffix != ".safetensors":
         parser.error(f"--out {out}: it writes safetensors, so end the name in .safetensors.")
-    if out.exists() and not restart:
+    if seeds is None and out.exists() and not restart:
         parser.error(f"{out} exists: give --out another path, or --restart to train it again.")
     try:
-        training = train(recipe, out, every, restart=restart)
+        paths = [out]
+        if seeds is None:
+            train(recipe, out, every, restart=restart)
+        else:
+            paths = train_seeds(recipe, seeds, out, every, restart=restart)
     except ValueError as error:
         parser.error(str(error))
-    print(f"{out}: loss {training.loss:.3e}, accuracy {training.accuracy():.5f}")
+    for path in paths:
+        said = json.loads(read_checkpoint(path, "min_of_two").metadata["training"])
+        print(f"{path}: loss {said['loss']:.3e}, accuracy {said['accuracy']:.5f}")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import time
 
 import torch
 
-from models.min_of_two.train import Recipe, Training
+from models.min_of_two.training import Recipe, Training
 from tests.benchmarks.in_turn import Cost, in_turn, show
 from tests.plain_loop import plain_loop
 
