@@ -16,7 +16,7 @@ from fixtures.pictures import draw
 from fixtures.survey import surveys
 from models.min_of_two.train import train
 from models.min_of_two.training import Recipe
-from tests.conftest import CHECKPOINTS, DIFFERENT, ROOT
+from tests.conftest import CHECKPOINTS, DIFFERENT, ROOT, small_weights, subject_of
 
 WEIGHTS_AND_ATTENTION = {
     "test_attention_on_the_smaller_operand",
@@ -90,7 +90,7 @@ def test_a_run_ends_with_its_survey(run):
     assert re.search(r"A 4: refutes none reference.safetensors, seed1.safetensors", output)
     assert re.search(r"B 1: 10 refuted seed5.safetensors", output)
     assert re.search(r"At a gap of 2, mean attention on +4 of 5 +0.122 1.000 +-0.14 .* \.X", output)
-    assert "46 claims hold wherever they were judged" in output
+    assert "On all of them: 46 claims (of all such checkpoints on 0.251 or more" in output
     assert max(map(len, output[output.index("= survey =") :].splitlines()[1:])) <= 100
 
 
@@ -178,3 +178,23 @@ def test_training_checkpoints_tell_their_step(run_claims, tmp_path):
     assert "training of seed3.safetensors: 3 checkpoints, steps 30 to 90" in run.output
     assert draw(training.timeline(found.rows)).startswith(b"\x89PNG")
     assert draw(found.matrix).startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("said", "training"),
+    [
+        ('{"step": 7, "loss": 0.5, "recipe": {}}', {"step": 7, "loss": 0.5, "recipe": {}}),
+        ('{"step": 7, "loss": NaN, "recipe": {}}', {"step": 7, "loss": None, "recipe": {}}),
+        ('{"step": 7, "recipe": {}}', {"step": 7, "loss": None, "recipe": {}}),
+        ('{"step": true, "recipe": {}}', None),
+        ('{"step": -1, "recipe": {}}', None),
+        ('{"step": 1, "recipe": 3}', None),
+        ("[1]", None),
+        ("3", None),
+        ("not JSON", None),
+        ("[" * 100_000, None),
+    ],
+)
+def test_what_a_file_says_of_its_training_is_read_or_left(save, said, training):
+    path = save(small_weights(), training=said)
+    assert subject_of(path).checkpoint.training == training

@@ -6,32 +6,41 @@ import time
 
 import torch
 
-from models.min_of_two.training import Recipe, Training
+from models.min_of_two.train import SEEDS_AT_ONCE
+from models.min_of_two.training import Recipe, Seeds, Training
 from tests.benchmarks.in_turn import Cost, in_turn, show
 from tests.plain_loop import plain_loop
 
 EPOCHS = 10
 
 
-def timed(epoch):
+def timed(epoch, seeds=1):
+    """Of one epoch of one seed."""
+
     def side():
         start, cpu = time.perf_counter(), time.process_time()
         for _ in range(EPOCHS):
             epoch()
         wall, cpu = time.perf_counter() - start, time.process_time() - cpu
-        return Cost(wall / EPOCHS, cpu / EPOCHS, 0.0)
+        return Cost(wall / EPOCHS / seeds, cpu / EPOCHS / seeds, 0.0)
 
     return side
 
 
 @torch.enable_grad()
 def test_an_epoch_over_one_of_the_plain_loop(benchmark, capsys):
-    """An epoch of training over one of the write-up's loop through the bridge."""
-    recipe = Recipe()
-    training = Training(recipe)
-    costs = in_turn(benchmark, {"plain": timed(plain_loop(recipe)), "train": timed(training.epoch)})
+    """One seed alone and several at once, over the write-up's loop through the bridge."""
+    recipe, together = Recipe(), SEEDS_AT_ONCE["cpu"]
+    sides = {
+        "plain": timed(plain_loop(recipe)),
+        "one by one": timed(Training(recipe).epoch),
+        f"{together} at once": timed(Seeds(recipe, range(together)).epoch, together),
+    }
+    costs = in_turn(benchmark, sides)
     lines = [
-        f"{name:6} {cost.wall * 1000:6.1f} ms an epoch, {cost.cpu * 1000:6.1f} ms of CPU"
+        f"{name:10} {cost.wall * 1000:6.1f} ms an epoch of a seed, {cost.cpu * 1000:6.1f} ms of "
+        f"CPU, {3600 / (cost.wall * recipe.epochs):5.1f} seeds an hour, "
+        f"{cost.wall / costs['plain'].wall:.3f} of the plain loop"
         for name, cost in costs.items()
     ]
-    show(capsys, [*lines, f"ratio  {costs['train'].wall / costs['plain'].wall:.3f}"])
+    show(capsys, lines)
