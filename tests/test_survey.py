@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import copy
+import io
 import json
 import re
 import subprocess
 import sys
 
 import pytest
+from rich.console import Console
 from scipy.stats import binomtest
 
 from fixtures.errors import CannotJudge
 from fixtures.pictures import draw
 from fixtures.survey import surveys
+from fixtures.survey.terminal import print_survey
 from models.min_of_two.train import train
 from models.min_of_two.training import Recipe
 from tests.conftest import CHECKPOINTS, DIFFERENT, ROOT, small_weights, subject_of
@@ -90,7 +93,7 @@ def test_a_run_ends_with_its_survey(run):
     assert re.search(r"A 4: refutes none reference.safetensors, seed1.safetensors", output)
     assert re.search(r"B 1: 10 refuted seed5.safetensors", output)
     assert re.search(r"At a gap of 2, mean attention on +4 of 5 +0.122 1.000 +-0.14 .* \.X", output)
-    assert "On all of them: 46 claims (of all such checkpoints on 0.251 or more" in output
+    assert "On all of them: 46 claims (each of all such checkpoints on 0.251 or more" in output
     assert max(map(len, output[output.index("= survey =") :].splitlines()[1:])) <= 100
 
 
@@ -125,6 +128,44 @@ def test_a_checkpoint_judged_twice_counts_once_and_has_one_verdict(checkpoints):
     again[0]["claims"][0]["verdict"] = "refuted"
     with pytest.raises(CannotJudge, match="was judged twice, and differently"):
         surveys([*checkpoints, *again])
+
+
+def test_the_same_file_judged_in_parts_is_one_and_another_of_its_name_is_not(checkpoints):
+    parts = [
+        {**checkpoints[0], "claims": checkpoints[0]["claims"][at]}
+        for at in (slice(0, 30), slice(30, None))
+    ]
+    assert survey_of([*parts, *checkpoints[1:]]).rows == survey_of(checkpoints).rows
+    retrained = {**checkpoints[1], "path": checkpoints[0]["path"]}
+    names = [name for kind in survey_of([checkpoints[0], retrained]).kinds for name in kind.names]
+    assert names == [f"reference.safetensors ({one['sha256'][:8]})" for one in checkpoints[:2]]
+
+
+def test_what_could_not_be_judged_counts_for_nothing(checkpoints):
+    broken = copy.deepcopy(checkpoints[0])
+    broken |= {"path": "broken.safetensors", "sha256": None, "training": None}
+    broken["claims"] = [
+        {**claim, "verdict": "error", "heading": "error"} for claim in broken["claims"]
+    ]
+    found = survey_of([*checkpoints, broken])
+    assert [(row.holds, row.judged, row.low) for row in found.rows] == [
+        (row.holds, row.judged, row.low) for row in survey_of(checkpoints).rows
+    ]
+    assert {row.errors for row in found.rows} == {1}
+    (kind,) = (kind for kind in found.kinds if kind.errors)
+    assert (kind.names, kind.refuted) == (("broken.safetensors",), frozenset())
+    console = Console(width=100, record=True, file=io.StringIO())
+    print_survey(console, found)
+    assert "1: could not be judged broken.safetensors" in console.export_text()
+
+
+def test_a_checkpoint_with_the_step_of_another_is_not_lost(checkpoints):
+    steps = list(steps_of(checkpoints[0], {0: "holds", 100: "holds"}))
+    edited = copy.deepcopy(steps[1]) | {"path": "runs/edited.safetensors", "sha256": "e" * 64}
+    edited["claims"][0] |= {"verdict": "refuted", "heading": "refuted"}
+    found = survey_of([*steps, edited])
+    assert len(found.ends) == 2
+    assert [row.holds for row in found.rows] == [1]
 
 
 def steps_of(checkpoint, verdicts_by_step):

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ import torch
 from tqdm import tqdm
 
 from fixtures.checkpoint import read_checkpoint
+from fixtures.errors import CannotJudge
 from fixtures.files import write_whole
 from models.min_of_two.training import Recipe, Run, Seeds, Training
 
@@ -42,7 +44,7 @@ def train(
         ValueError: the saved state at `out` belongs to another recipe.
     """
     training = Training(recipe)
-    _finish(training, [out], out.with_suffix(".training"), every, restart)
+    _finish(training, {0: out}, out.with_suffix(".training"), every, restart)
     return training
 
 
@@ -57,19 +59,20 @@ def train_seeds(
     """Train each seed of a recipe, and write `<folder>/seed<seed>.safetensors`.
 
     Seeds that are there already are left as they are. A sweep that is stopped goes on where it last
-    saved.
+    saved. Which seeds are trained together changes their weights by roundings only.
 
     Raises:
         ValueError: what is there belongs to another recipe.
+        CheckpointError: what is there can't be read.
     """
-    device = recipe.device.partition(":")[0]
-    size = SEEDS_AT_ONCE[device]
-    for some in (seeds[at : at + size] for at in range(0, len(seeds), size)):
-        paths = [_path_of(folder, seed) for seed in some]
-        recipes = [dataclasses.replace(recipe, seed=seed) for seed in some]
-        if restart or not all(map(_is_trained, paths, recipes)):
-            saved = folder / f"seeds{'-'.join(map(str, some))}.training"
-            _finish(Seeds(recipe, some), paths, saved, every, restart)
+    size = SEEDS_AT_ONCE[recipe.device.partition(":")[0]]
+    left = [seed for seed in seeds if restart or not _is_trained(folder, recipe, seed)]
+    groups = [] if restart else _stopped_groups(folder, recipe, left)
+    fresh = [seed for seed in left if not any(seed in group for group in groups)]
+    groups += [fresh[at : at + size] for at in range(0, len(fresh), size)]
+    for group in groups:
+        paths = {at: _path_of(folder, seed) for at, seed in enumerate(group) if seed in left}
+        _finish(Seeds(recipe, group), paths, _state_path(folder, group), every, restart)
     return [_path_of(folder, seed) for seed in seeds]
 
 
@@ -77,11 +80,25 @@ def _path_of(folder: Path, seed: int) -> Path:
     return folder / f"seed{seed}.safetensors"
 
 
-def _is_trained(path: Path, recipe: Recipe) -> bool:
+def _state_path(folder: Path, group: Sequence[int]) -> Path:
+    which = hashlib.sha256(str(list(group)).encode()).hexdigest()[:8]
+    return folder / f"seeds{group[0]}-{group[-1]}-{which}.training"
+
+
+def _stopped_groups(folder: Path, recipe: Recipe, left: Sequence[int]) -> list[list[int]]:
+    """The seeds that were trained together when a sweep was stopped, where some are left."""
+    states = map(_saved_state, sorted(folder.glob("seeds*.training")))
+    of_recipe = dataclasses.asdict(recipe)
+    groups = [state["seeds"] for state in states if state.get("recipe") == of_recipe]
+    return [group for group in groups if set(group) & set(left)]
+
+
+def _is_trained(folder: Path, recipe: Recipe, seed: int) -> bool:
+    path = _path_of(folder, seed)
     if not path.exists():
         return False
     said = read_checkpoint(path, "min_of_two").training
-    if said is None or said["recipe"] != dataclasses.asdict(recipe):
+    if said is None or said["recipe"] != dataclasses.asdict(dataclasses.replace(recipe, seed=seed)):
         raise ValueError(
             f"{path} is of another recipe. Give --out another folder, or --restart to train it "
             "again."
@@ -89,14 +106,18 @@ def _is_trained(path: Path, recipe: Recipe) -> bool:
     return True
 
 
-def _finish(run: Run, paths: Sequence[Path], saved: Path, every: int | None, restart: bool) -> None:
-    """Train to the last epoch, saving on the way, and write the checkpoint of each seed."""
+def _finish(
+    run: Run, paths: Mapping[int, Path], saved: Path, every: int | None, restart: bool
+) -> None:
+    """Train to the last epoch, saving on the way, and write checkpoints: `paths` has the place of
+    each seed that is written.
+    """
     saved.parent.mkdir(parents=True, exist_ok=True)
     if restart:
         saved.unlink(missing_ok=True)
     if saved.exists():
         _resume(run, saved)
-    name = f"seed{'s' * (len(paths) > 1)} {', '.join(map(str, run.seeds))}"
+    name = f"seed{'s' * (len(run.seeds) > 1)} {', '.join(map(str, run.seeds))}"
     epochs = run.recipe.epochs
     with tqdm(total=epochs, initial=run.step, desc=name) as progress:
         while run.step < epochs:
@@ -105,7 +126,7 @@ def _finish(run: Run, paths: Sequence[Path], saved: Path, every: int | None, res
             if every and run.step % every == 0:
                 _write(run, paths, f".step{run.step:06d}.safetensors")
             if run.step % EPOCHS_BETWEEN_SAVES == 0 or run.step == epochs:
-                accuracy = min(map(run.accuracy, range(len(paths))))
+                accuracy = min(map(run.accuracy, range(len(run.seeds))))
                 progress.set_postfix(loss=f"{max(run.losses):.2e}", accuracy=f"{accuracy:.5f}")
                 torch.save(run.state(), saved.with_suffix(".partial"))
                 saved.with_suffix(".partial").replace(saved)
@@ -113,18 +134,23 @@ def _finish(run: Run, paths: Sequence[Path], saved: Path, every: int | None, res
     saved.unlink(missing_ok=True)
 
 
-def _write(run: Run, paths: Sequence[Path], suffix: str) -> None:
-    for place, path in enumerate(paths):
+def _write(run: Run, paths: Mapping[int, Path], suffix: str) -> None:
+    for place, path in paths.items():
         write_whole(path.with_suffix(suffix), run.checkpoint(place))
 
 
-def _resume(run: Run, saved: Path) -> None:
+def _saved_state(path: Path) -> dict[str, Any]:
     try:
-        state: dict[str, Any] = torch.load(saved, weights_only=True)
+        state: dict[str, Any] = torch.load(path, weights_only=True)
+        return state
     except Exception as error:
         raise ValueError(
-            f"{saved} can't be read ({type(error).__name__}). --restart forgets that run."
+            f"{path} can't be read ({type(error).__name__}). --restart forgets that run."
         ) from error
+
+
+def _resume(run: Run, saved: Path) -> None:
+    state = _saved_state(saved)
     if any(state.get(name) != value for name, value in run.belongs_to().items()):
         raise ValueError(
             f"{saved} belongs to another recipe: {state.get('recipe')}. "
@@ -186,7 +212,7 @@ def main() -> None:
     if recipe.device != "cpu" and int(recipe.device.partition(":")[2] or 0) >= gpus:
         parser.error(f"--device {recipe.device}: torch {torch.__version__} sees {gpus} GPUs here.")
     out = out or (_path_of(FOLDER, recipe.seed) if seeds is None else FOLDER)
-    if seeds is not None and (out.suffix or out.is_file()):
+    if seeds is not None and (out.suffix == ".safetensors" or out.is_file()):
         parser.error(f"--out {out}: with --seeds it is a folder.")
     if seeds is None and out.suffix != ".safetensors":
         parser.error(f"--out {out}: it writes safetensors, so end the name in .safetensors.")
@@ -198,7 +224,7 @@ def main() -> None:
             train(recipe, out, every, restart=restart)
         else:
             paths = train_seeds(recipe, seeds, out, every, restart=restart)
-    except ValueError as error:
+    except (ValueError, CannotJudge) as error:
         parser.error(str(error))
     for path in paths:
         said = json.loads(read_checkpoint(path, "min_of_two").metadata["training"])
