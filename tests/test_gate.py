@@ -125,7 +125,7 @@ def test_an_interrupted_run_fails_and_says_what_was_not_judged(tmp_path):
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
     for line in process.stdout:
-        if line.startswith("claims/"):
+        if line.startswith("checkpoints: 1 done"):
             process.send_signal(signal.SIGINT)
             break
     output = process.stdout.read()
