@@ -11,7 +11,6 @@ import time
 import jsonschema
 import pytest
 
-from fixtures.model import collect_garbage
 from fixtures.results import Result, Results
 from fixtures.verdict_file import SCHEMA
 from models.min_of_two import REFERENCE
@@ -133,21 +132,6 @@ def test_an_interrupted_run_fails_and_says_what_was_not_judged(tmp_path):
     assert process.wait() == pytest.ExitCode.INTERRUPTED
     assert "selected claims have no verdict" in output
     assert json.loads(path.read_text())["unjudged"]
-
-
-def test_an_interrupt_waits_for_the_garbage_to_be_collected():
-    """Raised in a callback of the collector it would be ignored."""
-
-    def interrupt(phase, info):
-        if phase == "stop":
-            signal.raise_signal(signal.SIGINT)
-
-    gc.callbacks.append(interrupt)
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            collect_garbage()
-    finally:
-        gc.callbacks.remove(interrupt)
 
 
 def test_what_fell_since_a_baseline_is_listed(baseline, run_claims):
