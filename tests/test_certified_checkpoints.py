@@ -110,9 +110,9 @@ def test_what_is_too_long_to_enumerate_is_said(reference):
 
 def test_runs_on_longer_lists_are_as_often_right_as_certified(reference):
     for length in (4, 16):
-        right = reference.sampled(length, 20_000)
+        right = reference.sampled(length, 50_000)
         counted = reference.certificate.counted(length)
-        deviation = math.sqrt(counted.at_least * (1 - counted.at_least) / 20_000)
+        deviation = math.sqrt(counted.at_least * (1 - counted.at_least) / 50_000)
         assert abs(right - counted.at_least) < 4 * deviation
 
 
