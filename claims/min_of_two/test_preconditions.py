@@ -24,14 +24,26 @@ attended_pairs = st.lists(st.tuples(operand, operand, weights_of_sources), min_s
 @evidence("weights")
 @pytest.mark.parametrize("at_most", [1])
 def test_one_head(weights, verdict, at_most):
-    """There is one attention head."""
+    """There is one attention head.
+
+    layers × heads per layer
+
+    Counted in the shapes of W_Q. The circuits and interventions of all other claims are those of
+    one head.
+    """
     verdict(weights.heads, at_most=at_most)
 
 
 @evidence("weights")
 @pytest.mark.parametrize("at_most", [0])
 def test_biases_and_positions_are_zero(weights, verdict, at_most):
-    """Biases and positions are zero."""
+    """Biases and positions are zero.
+
+    number of tensors x, other than W_E, W_Q, W_K, W_V, W_O, W_U, with max |x| > 0
+
+    Read from the stored weights. With one that is not zero, the circuits would not be all that the
+    model computes.
+    """
     not_zero = [name for name, values in weights.others.items() if values.abs().amax() > 0]
     verdict(len(not_zero), at_most=at_most, exceptions=not_zero)
 
@@ -39,7 +51,14 @@ def test_biases_and_positions_are_zero(weights, verdict, at_most):
 @evidence("activations")
 @pytest.mark.parametrize("at_most", [8])
 def test_attention_only_without_normalization(activations, verdict, at_most):
-    """What is unembedded at '=' is its embedding and what the head adds, to rounding."""
+    """What is unembedded at '=' is its embedding and what the head adds, to rounding.
+
+    max |r − (e + h)| / (ε · max |r|)
+
+    r is what the real model unembeds at '=', e its embedding there and h what the head adds, each
+    taken from a hook on every input. ε is the rounding unit of the model's dtype, so 1 is what a
+    single operation may lose.
+    """
     added_up = activations.embedding.double() + activations.outputs.double().sum(dim=0)
     verdict(largest_difference(activations.unembedded, added_up), at_most=at_most)
 
@@ -47,7 +66,13 @@ def test_attention_only_without_normalization(activations, verdict, at_most):
 @evidence("activations")
 @pytest.mark.parametrize("at_most", [8])
 def test_scores_are_the_qk_circuit(task, activations, circuits, verdict, at_most):
-    """Attention scores are the QK circuit of the two tokens, to rounding."""
+    """Attention scores are the QK circuit of the two tokens, to rounding.
+
+    max |q·k / √d_head − QK[=, t]| / (ε · max |score|)
+
+    q and k are taken from the model's hooks on every input, QK = W_E W_Q W_Kᵀ W_Eᵀ / √d_head is
+    multiplied out in float64. ε is the rounding unit of the model's dtype.
+    """
     scores = circuits.qk.matrix[task.equals, task.inputs]
     verdict(largest_difference(activations.attention_scores, scores), at_most=at_most)
 
@@ -55,7 +80,13 @@ def test_scores_are_the_qk_circuit(task, activations, circuits, verdict, at_most
 @evidence("activations")
 @pytest.mark.parametrize("at_most", [8])
 def test_the_pattern_is_the_softmax_of_the_scores(activations, verdict, at_most):
-    """The pattern is the softmax of the scores, to rounding."""
+    """The pattern is the softmax of the scores, to rounding.
+
+    max |pattern − softmax(q·k / √d_head)| / (ε · max pattern)
+
+    The pattern is taken from the model's hook on every input, from '=' to each position. ε is the
+    rounding unit of the model's dtype.
+    """
     softmax = activations.scores.softmax(dim=-1)
     verdict(largest_difference(activations.patterns, softmax), at_most=at_most)
 
@@ -63,7 +94,14 @@ def test_the_pattern_is_the_softmax_of_the_scores(activations, verdict, at_most)
 @evidence("activations")
 @pytest.mark.parametrize("at_most", [8])
 def test_logits_are_pattern_ov_and_direct_path(task, activations, circuits, verdict, at_most):
-    """The logits are pattern . OV + direct path, to rounding."""
+    """The logits are pattern . OV + direct path, to rounding.
+
+    max |logits − (Σ_p A_p OV[t_p] + (W_E W_U)[=])| / (ε · max |logit|)
+
+    A_p is the model's own attention from '=' to position p, where the token is t_p, and OV = W_E
+    W_V W_O W_U in float64. The real model's logits are compared on every input; ε is the rounding
+    unit of its dtype.
+    """
     algebra = decomposed_logits(circuits, task.inputs, activations.attention)
     verdict(largest_difference(activations.logits, algebra), at_most=at_most)
 
@@ -73,7 +111,14 @@ def test_logits_are_pattern_ov_and_direct_path(task, activations, circuits, verd
 @given(cases=attended_pairs)
 @reproducible(examples=6)
 def test_the_same_algebra_under_any_attention(task, circuits, intervene, verdict, at_most, cases):
-    """With any attention set at all destinations, only that of '=' enters them, to rounding."""
+    """With any attention set at all destinations, only that of '=' enters them, to rounding.
+
+    max |logits(A) − (Σ_p A_p OV[t_p] + (W_E W_U)[=])| / (ε · max |logit|)
+
+    Hypothesis draws pairs and attention weights A, which are set in the real model through its
+    pattern hook, and other weights at every other destination. The largest difference of all
+    examples counts.
+    """
     inputs, attention = task.attended(cases)
     algebra = decomposed_logits(circuits, inputs, attention)
     logits = intervene.logits_attending(inputs, attention)
@@ -83,5 +128,10 @@ def test_the_same_algebra_under_any_attention(task, circuits, intervene, verdict
 @evidence("activations")
 @pytest.mark.parametrize("at_most", [8])
 def test_the_order_of_the_operands_does_not_matter(activations, verdict, at_most):
-    """[a, b, =] and [b, a, =] have the same logits, to rounding."""
+    """[a, b, =] and [b, a, =] have the same logits, to rounding.
+
+    max |logits(a, b) − logits(b, a)| / (ε · max |logit|)
+
+    Both are run, for every pair a < b. ε is the rounding unit of the model's dtype.
+    """
     verdict(activations.difference_from_representatives, at_most=at_most)
