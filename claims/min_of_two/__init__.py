@@ -27,7 +27,7 @@ STEPS = (
             "activations": "attention.more_attention_on_the_min",
             "intervention": "interventions.swapped_attention_gives_the_max",
         },
-        pictured="activations",
+        pictured="weights",
     ),
     Step(
         "The OV circuit copies the number attended to into the answer.",

@@ -6,6 +6,8 @@ from fixtures.claims import a_number, evidence, refuted
 from fixtures.measures import at, falling_pairs, mean, ordered_pairs, share
 from fixtures.pictures import Row
 
+SHARE, SCORE = "attention (share)", "mean difference of attention scores"
+
 
 def prefers_the_min(task, activations):
     on_min = activations.attention_to(task.min_position)
@@ -24,7 +26,7 @@ def test_mean_attention_to_each_operand(task, activations, verdict, operand, wit
     half, unless '=' attends elsewhere or to one side.
     """
     paid = activations.attention[:, task.position[operand]]
-    picture = task.map(paid, f"Attention from = to {operand}", "attention")
+    picture = task.map(paid, f"Attention from = to {operand}", SHARE)
     verdict(mean(paid), within=within, picture=picture)
 
 
@@ -39,7 +41,7 @@ def test_mean_attention_to_itself(task, activations, verdict, at_most):
     to the operands.
     """
     paid = activations.attention[:, task.position["="]]
-    picture = task.map(paid, "Attention from = to itself", "attention")
+    picture = task.map(paid, "Attention from = to itself", SHARE)
     verdict(mean(paid), at_most=at_most, picture=picture)
 
 
@@ -59,7 +61,7 @@ def test_never_attends_to_itself(task, activations, verdict, at_most):
         paid.amax(),
         at_most=at_most,
         exceptions=task.pairs[paid > at_most],
-        picture=task.map(paid, "Attention from = to itself", "attention"),
+        picture=task.map(paid, "Attention from = to itself", SHARE),
     )
 
 
@@ -118,7 +120,7 @@ def test_attention_on_the_smaller_operand(task, activations, verdict, smaller, p
         at_least=at_least,
         exceptions=task.pairs[is_smaller & ~attends],
         picture=task.map(
-            activations.attention_to(task.min_position), "Attention on the min", "attention"
+            activations.attention_to(task.min_position), "Attention on the min", SHARE
         ),
     )
 
@@ -154,7 +156,7 @@ def test_attention_on_the_min_at_a_gap(task, activations, verdict, gap, at_least
     give 0.5.
     """
     on_min = activations.attention_to(task.min_position)
-    picture = task.map(on_min, "Attention on the min", "attention")
+    picture = task.map(on_min, "Attention on the min", SHARE)
     verdict(mean(on_min[task.gap == gap]), at_least=at_least, picture=picture)
 
 
@@ -177,7 +179,9 @@ def test_preference_for_the_min_grows_with_the_gap(task, activations, verdict, a
         share(grows),
         at_least=at_least,
         exceptions=smaller_then_larger[~grows.cpu()],
-        picture=Row("Score of the min minus that of the max", by_gap, "gap", "score", first=1),
+        picture=Row(
+            "Score of the min minus that of the max", by_gap, "gap |a − b|", SCORE, first=1
+        ),
     )
 
 

@@ -5,6 +5,8 @@ import pytest
 from fixtures.claims import evidence, refuted
 from fixtures.measures import margin, share
 
+LEAD = "OV diagonal minus the greatest other of its row"
+
 
 @evidence("weights")
 @pytest.mark.parametrize("at_least", [0.99])
@@ -38,8 +40,13 @@ def test_all_but_the_greatest_get_the_highest_logit(task, circuits, verdict, at_
     list of nothing else.
     """
     smaller = task.operands[:-1]
-    copied = margin(circuits.ov.matrix[smaller], smaller) > 0
-    verdict(share(copied), at_least=at_least, exceptions=smaller[~copied])
+    leads = margin(circuits.ov.matrix[smaller], smaller)
+    verdict(
+        share(leads > 0),
+        at_least=at_least,
+        exceptions=smaller[leads <= 0],
+        picture=task.row(leads, LEAD, "logits", leads <= 0),
+    )
 
 
 @refuted("the greatest number is never a minimum that matters")
@@ -53,8 +60,13 @@ def test_every_attended_token_gets_the_highest_logit(task, circuits, verdict, at
     OV = W_E W_V W_O W_U, in float64. One row with its maximum off the diagonal refutes the
     sentence.
     """
-    copied = margin(circuits.ov.matrix[task.operands], task.operands) > 0
-    verdict(share(copied), at_least=at_least, exceptions=task.operands[~copied])
+    leads = margin(circuits.ov.matrix[task.operands], task.operands)
+    verdict(
+        share(leads > 0),
+        at_least=at_least,
+        exceptions=task.operands[leads <= 0],
+        picture=task.row(leads, LEAD, "logits", leads <= 0),
+    )
 
 
 @evidence("weights")
@@ -72,9 +84,7 @@ def test_the_diagonal_is_strong(task, circuits, verdict, at_least):
         margins.median(),
         at_least=at_least,
         exceptions=task.operands[margins < at_least],
-        picture=task.row(
-            margins, "OV diagonal minus the greatest of its row", "logits", margins < at_least
-        ),
+        picture=task.row(margins, LEAD, "logits", margins < at_least),
     )
 
 

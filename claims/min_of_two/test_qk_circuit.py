@@ -5,9 +5,16 @@ import pytest
 from fixtures.claims import evidence, refuted
 from fixtures.measures import falling_pairs, ordered_pairs, share, spread
 
+SCORE = "attention score (q·k / √d_head)"
+
 
 def row_of_equals(circuits, task):
     return circuits.qk.matrix[task.equals, task.operands]
+
+
+def picture_of_the_row(circuits, task):
+    row = row_of_equals(circuits, task)
+    return task.row(row, "QK circuit, row of =", SCORE, row.diff() >= 0)
 
 
 @evidence("weights")
@@ -20,13 +27,12 @@ def test_the_row_falls_at_almost_every_step(task, circuits, verdict, at_least):
     QK = W_E W_Q W_Kᵀ W_Eᵀ / √d_head, multiplied out in float64 from the stored weights. An
     exception t is a step from t to t + 1 that does not fall.
     """
-    row = row_of_equals(circuits, task)
-    falls = row.diff() < 0
+    falls = row_of_equals(circuits, task).diff() < 0
     verdict(
         share(falls),
         at_least=at_least,
         exceptions=task.operands[:-1][~falls],
-        picture=task.row(row, "QK circuit, row of =", "attention score", ~falls),
+        picture=picture_of_the_row(circuits, task),
     )
 
 
@@ -42,7 +48,12 @@ def test_smaller_numbers_get_higher_scores(task, circuits, verdict, at_least):
     """
     falls = falling_pairs(row_of_equals(circuits, task))
     pairs = ordered_pairs(len(task.operands))
-    verdict(share(falls), at_least=at_least, exceptions=pairs[~falls.cpu()])
+    verdict(
+        share(falls),
+        at_least=at_least,
+        exceptions=pairs[~falls.cpu()],
+        picture=picture_of_the_row(circuits, task),
+    )
 
 
 @evidence("weights")
@@ -57,7 +68,12 @@ def test_where_the_row_rises_it_rises_little(task, circuits, verdict, at_most):
     """
     row = row_of_equals(circuits, task)
     rise = row.diff().clamp(min=0) / spread(row)
-    verdict(rise.amax(), at_most=at_most, exceptions=task.operands[:-1][rise > at_most])
+    verdict(
+        rise.amax(),
+        at_most=at_most,
+        exceptions=task.operands[:-1][rise > at_most],
+        picture=task.row(rise, "Rise of the row of = at each step", "of its range", rise > at_most),
+    )
 
 
 @refuted("the row rises at a few steps")
@@ -72,7 +88,12 @@ def test_the_row_is_strictly_decreasing(task, circuits, verdict, at_least):
     an exception t is such a step from t to t + 1.
     """
     falls = row_of_equals(circuits, task).diff() < 0
-    verdict(share(falls), at_least=at_least, exceptions=task.operands[:-1][~falls])
+    verdict(
+        share(falls),
+        at_least=at_least,
+        exceptions=task.operands[:-1][~falls],
+        picture=picture_of_the_row(circuits, task),
+    )
 
 
 @evidence("weights")
@@ -90,6 +111,9 @@ def test_the_row_of_equals_has_the_most_structure(task, circuits, verdict, at_le
         spread(row_of_equals(circuits, task)) / others.amax(),
         at_least=at_least,
         picture=task.circuit(
-            circuits.qk.matrix[:, task.operands], "Full QK circuit", "destination", "source"
+            circuits.qk.matrix[:, task.operands],
+            "Full QK circuit (the last row is that of =)",
+            "destination",
+            "source",
         ),
     )

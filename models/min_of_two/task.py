@@ -193,27 +193,30 @@ class Task:
         """A number for each input as a picture over (a, b), marked where the sentence is false."""
         over_pairs, n = "(a b) -> a b", self.number_of_operands
         marked = None if false is None else rearrange(false, over_pairs, a=n)
-        return Heatmap(title, rearrange(values, over_pairs, a=n), "a", "b", unit, marked)
+        over = rearrange(values, over_pairs, a=n)
+        return Heatmap(title, over, "a (token)", "b (token)", unit, marked)
 
     def picture_of(self, exceptions: Any) -> Exceptions | None:
-        """Where exceptions are among the inputs; None where they are no pairs."""
-        if not isinstance(exceptions, Tensor) or exceptions.ndim != 2:
+        """Where exceptions are among the inputs; None if there are none, or they are no pairs."""
+        if not isinstance(exceptions, Tensor) or exceptions.ndim != 2 or not len(exceptions):
             return None
         false = torch.zeros(len(self.inputs), dtype=torch.bool, device=self.device)
         false[exceptions[:, 0] * self.number_of_operands + exceptions[:, 1]] = True
         over_pairs = rearrange(false, "(a b) -> a b", a=self.number_of_operands)
-        return Exceptions("Where it is false", over_pairs, "a", "b")
+        return Exceptions("Where it is false", over_pairs, "a (token)", "b (token)")
 
     def circuit(self, matrix: Float[Tensor, "y x"], title: str, y: str, x: str) -> Heatmap:
         """A circuit as a picture; its values are logits or attention scores."""
-        unit = "logit" if x == "logit" else "attention score"
-        return Heatmap(title, matrix, y=y, x=x, unit=unit)
+        to_logits = x == "logit"
+        unit = "logit" if to_logits else "attention score (q·k / √d_head)"
+        x = "token whose logit it is" if to_logits else f"{x} (token)"
+        return Heatmap(title, matrix, y=f"{y} (token)", x=x, unit=unit)
 
     def row(
         self, values: Float[Tensor, " operand"], title: str, unit: str, false: Bool[Tensor, " x"]
     ) -> Row:
         """A number for each operand as a picture, marked where the sentence is false."""
-        return Row(title, values, x="operand", unit=unit, marked=false)
+        return Row(title, values, x="operand (token)", unit=unit, marked=false)
 
     def _draw(self, below: Int[Tensor, " input"]) -> Int[Tensor, " input"]:
         """For each input a number in 0..below - 1, drawn with a fixed seed on the CPU.
