@@ -1,0 +1,263 @@
+"""The claim report in a real browser, at the width of a desk and of a phone."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+
+from fixtures.errors import CannotJudge
+from fixtures.report.allure import run_allure
+from fixtures.report.run import Run, read_run
+from models.min_of_two import REFERENCE
+from tests.conftest import DIFFERENT
+from tests.test_report import report
+
+PARTS = ("behavior", "qk_circuit", "interventions")
+WIDTHS = {"desk": (1400, 900), "phone": (390, 844)}
+QUIET = (
+    "--headless=new",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--hide-scrollbars",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+FRAME = "iframe[data-testid=test-result-description-frame]"
+
+
+def programs() -> tuple[str, str]:
+    """Chromium and its driver."""
+    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    driver = shutil.which("chromedriver")
+    if not browser or not driver:
+        pytest.skip("no browser: apt-get install chromium chromium-driver brings one")
+    return browser, driver
+
+
+@pytest.fixture(scope="module")
+def made(run_claims, tmp_path_factory) -> tuple[Path, Run]:
+    """A report of two checkpoints, one of which refutes claims; and the run that it is of."""
+    programs()
+    folder = tmp_path_factory.mktemp("browser")
+    try:
+        run_allure(None, "--version", folder=folder)
+    except CannotJudge as error:
+        pytest.skip(f"no report is made here: {error}")
+    run_claims(
+        *(f"claims/min_of_two/test_{part}.py" for part in PARTS),
+        f"--alluredir={folder}/results",
+        *("--checkpoint", REFERENCE, "--checkpoint", DIFFERENT),
+    )
+    done = report(folder / "results", "--out", folder / "claims.html")
+    assert done.returncode == 0, done.stderr
+    return folder / "claims.html", read_run(folder / "results")
+
+
+class Page:
+    """The report opened from a file, and what the browser saw of it."""
+
+    def __init__(self, path: Path, width: int, height: int, dark: bool) -> None:
+        from selenium.webdriver import Chrome, ChromeOptions, ChromeService
+
+        browser, driver = programs()
+        options = ChromeOptions()
+        options.binary_location = browser
+        for argument in [*QUIET, *["--no-sandbox"] * (os.geteuid() == 0)]:
+            options.add_argument(argument)
+        options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+        self.browser = Chrome(options, ChromeService(driver))
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        self.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
+        self.width = width
+        self.open(path.as_uri())
+
+    def open(self, address: str) -> None:
+        self.browser.get(address)
+        self.wait("return !!document.querySelector('#app > *')", "Allure's page is there")
+
+    def run(self, script: str, *arguments: object) -> object:
+        return self.browser.execute_script(script, *arguments)
+
+    def wait(self, script: str, what: str, seconds: float = 20) -> object:
+        """Until a script gives something true."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            if found := self.run(script):
+                return found
+            time.sleep(0.1)
+        raise AssertionError(f"after {seconds} s still not: {what}")
+
+    def click(self, selector: str) -> None:
+        self.run("document.querySelector(arguments[0]).click()", selector)
+
+    def requests(self) -> list[str]:
+        """Every address that was asked for, but for those that carry their content."""
+        messages = (
+            json.loads(e["message"])["message"] for e in self.browser.get_log("performance")
+        )
+        asked = (
+            message["params"]["request"]["url"]
+            for message in messages
+            if message["method"] == "Network.requestWillBeSent"
+        )
+        return [address for address in asked if not address.startswith(("data:", "about:"))]
+
+    def errors(self) -> list[str]:
+        return [entry["message"] for entry in self.browser.get_log("browser")]
+
+
+@pytest.fixture
+def opened(made):
+    """Open the report at a width; all that was opened is closed in the end."""
+    pages: list[Page] = []
+
+    def opened(width: str = "desk", fragment: str = "", dark: bool = False) -> Page:
+        pages.append(Page(made[0], *WIDTHS[width], dark))
+        if fragment:
+            pages[-1].open(f"{made[0].as_uri()}#{fragment}")
+        return pages[-1]
+
+    yield opened
+    for page in pages:
+        page.browser.quit()
+
+
+@pytest.fixture(params=WIDTHS)
+def width(request) -> str:
+    return request.param
+
+
+def test_it_opens_quietly_and_alone(opened, made, width):
+    page = opened(width)
+    page.wait("return document.readyState === 'complete'", "it is loaded")
+    time.sleep(1)
+    assert page.requests() == [made[0].as_uri()]
+    assert page.errors() == []
+    loaded = "return [...document.images].every((image) => image.naturalWidth > 100)"
+    page.wait(loaded, "the pictures of the first page are shown")
+
+
+def test_the_browser_refuses_the_network(opened):
+    page = opened()
+    page.run("fetch('http://127.0.0.1:9/').catch(() => {}); return 1")
+    page.wait("return 1", "")
+    time.sleep(0.5)
+    assert any("Content Security Policy" in error for error in page.errors())
+
+
+def test_the_first_page_tells_the_story(opened, made, width):
+    page, run = opened(width), made[1]
+    text = str(page.run("return document.querySelector('#first-page').innerText"))
+    assert "The story holds of 1 of 2 checkpoints." in text
+    for sentence in ("'=' attends to the smaller operand.", "The OV circuit copies"):
+        assert sentence in text
+    cells = page.run("return document.querySelectorAll('#first-page .cell').length")
+    assert cells == len(run.claims)
+    overflow = "return document.documentElement.scrollWidth - window.innerWidth"
+    assert page.run(overflow) == 0, "nothing is wider than the window"
+    assert page.run("return getComputedStyle(document.querySelector('#app')).display") == "none"
+
+
+def test_the_tree_has_every_claim(opened, made, width):
+    page, run = opened(width, "/"), made[1]
+    page.wait("return document.querySelector('[data-testid=tree-section]')", "there is a tree")
+    time.sleep(0.5)
+    for _ in range(4):  # model, checkpoint, part, claim: open what is closed
+        page.run(
+            """document.querySelectorAll("[data-testid=tree-section]").forEach((section) => {
+                 const group = section.parentElement;
+                 if (!group.querySelector("[data-testid=tree-leaf]") &&
+                     group.querySelectorAll("[data-testid=tree-section]").length === 1)
+                   section.querySelector("[data-testid=tree-arrow]").click();
+               })"""
+        )
+        time.sleep(0.3)
+    names = page.run(
+        "return [...document.querySelectorAll('[data-testid=tree-leaf-title]')]"
+        ".map((leaf) => leaf.innerText)"
+    )
+    assert names == [claim.record["sentence"] for claim in run.claims]
+    groups = page.run(
+        "return [...document.querySelectorAll('[data-testid=tree-section-title]')]"
+        ".map((title) => title.innerText)"
+    )
+    parts = ["1. behavior", "2. qk circuit", "3. interventions"]
+    told_apart = [name for path in (REFERENCE, DIFFERENT) for name in (path.name, *parts)]
+    assert groups == ["min_of_two", *told_apart], "no file of claims is named"
+
+
+def test_a_refuted_claim_shows_its_counterexamples_and_picture(opened, made, width):
+    page, run = opened(width), made[1]
+    claim = next(claim for claim in run.claims if claim.heading == "refuted")
+    page.click(f"#first-page .list a[href='#{claim.page}']")
+    page.wait(f"return document.querySelector('{FRAME}')", "the claim's page is open")
+    page.wait(
+        f"const frame = document.querySelector('{FRAME}');"
+        "const image = frame.contentDocument.querySelector('img[data-picture]');"
+        "return image && image.naturalWidth === 1080",
+        "its picture is shown",
+    )
+    text = str(page.run(f"return document.querySelector('{FRAME}').contentDocument.body.innerText"))
+    for said in (claim.record["sentence"], "refuted", claim.record["measured"], "How it was"):
+        assert said in text
+    for exception in claim.exceptions[:20]:
+        assert exception.replace(",", ", ") in text
+    wide, high, inside = page.run(
+        f"const frame = document.querySelector('{FRAME}'); const root = frame.contentDocument;"
+        "return [root.documentElement.scrollWidth - frame.clientWidth, frame.clientHeight,"
+        " root.body.getBoundingClientRect().height]"
+    )
+    assert wide <= 0, "it fits the width"
+    assert high >= inside - 1, "nothing of it is cut off"
+    assert page.run("return document.body.innerText").count("exceptions.csv")
+    assert page.errors() == []
+    page.click("#to-first-page")
+    page.wait("return document.documentElement.dataset.page === 'first'", "it leads back")
+
+
+def test_known_refutations_are_a_category_of_their_own(opened, made):
+    page, run = opened("desk", "/"), made[1]
+    page.click("[data-testid=nav-tab-categories]")
+    text = page.wait(
+        "const text = document.querySelector('#app').innerText;"
+        "return text.includes('Told too strongly: refuted, as expected') && text",
+        "they are a category",
+    )
+    assert "Refuted\n" in str(text)
+    found = [c.page for c in run.claims if c.heading == "refuted as expected"]
+    page.open(f"{made[0].as_uri()}#{found[0]}")
+    page.wait(
+        "return document.body.innerText.includes('Category: Told too strongly')",
+        "a claim names its category",
+    )
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_it_can_be_read_in_the_light_and_in_the_dark(opened, dark):
+    page = opened(dark=dark)
+    page.wait("return document.documentElement.dataset.theme", "the theme is known")
+    for selector in ("h1", "p", ".numbers", ".kind", ".mark"):
+        colors = page.run(
+            "return [document.querySelector(`#first-page ${arguments[0]}`),"
+            " document.querySelector('#first-page')].map((element, at) =>"
+            " getComputedStyle(element)[at ? 'backgroundColor' : 'color'])",
+            selector,
+        )
+        ink, paper = (luminance(color) for color in colors)
+        assert (max(ink, paper) + 0.05) / (min(ink, paper) + 0.05) > 4.5, (selector, colors)
+
+
+def luminance(color: str) -> float:
+    """Relative luminance of rgb(r, g, b) (WCAG 2)."""
+    channels = [float(c) / 255 for c in color[color.index("(") + 1 : -1].split(",")[:3]]
+    linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return sum(weight * c for weight, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
