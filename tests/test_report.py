@@ -193,7 +193,7 @@ def test_a_history_of_something_else_is_refused(tmp_path):
 
 
 def test_analytics_are_taken_out():
-    html = assemble(ALLURE_HTML, "<h1>first</h1>", {"name": b"png"})
+    html = assemble(ALLURE_HTML, "<h1>first</h1>", {})
     assert "googletagmanager" not in html
     assert "dataLayer" not in html
     assert "default-src 'none'" in html
