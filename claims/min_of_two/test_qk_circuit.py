@@ -72,7 +72,9 @@ def test_where_the_row_rises_it_rises_little(task, circuits, verdict, at_most):
         rise.amax(),
         at_most=at_most,
         exceptions=task.operands[:-1][rise > at_most],
-        picture=task.row(rise, "Rise of the row of = at each step", "of its range", rise > at_most),
+        picture=task.row(
+            rise, "Rise of the row of = at each step", "share of its range", rise > at_most
+        ),
     )
 
 
