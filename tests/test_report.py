@@ -273,3 +273,23 @@ def test_it_exits_as_pytest_did_if_asked(needs_allure, results, tmp_path):
     done = report(results, "--out", out, "--gate")
     assert done.returncode == 1
     assert "gate failed" in done.stdout
+
+
+def test_a_checkpoint_that_can_not_be_read_is_told_of(needs_allure, run_claims, tmp_path):
+    (tmp_path / "broken.safetensors").write_bytes(b"broken")
+    results, out = tmp_path / "results", tmp_path / "out.html"
+    run_claims(
+        PART,
+        f"--alluredir={results}",
+        *("--checkpoint", tmp_path / "broken.safetensors", "--checkpoint", DIFFERENT),
+    )
+    done = report(results, "--out", out, "--history", tmp_path / "history.jsonl")
+    assert done.returncode == 0, done.stderr
+    run = read_run(results)
+    assert [claim.heading for claim in run.claims].count("error") == 5
+    broken = next(claim for claim in run.claims if claim.heading == "error")
+    page = claim_page(broken, [], templates())
+    assert "could not be judged" in page
+    assert "Why there is no verdict" in page
+    assert f'href="#{broken.page}"' in out.read_text()
+    assert "The story holds of 0 of 2 checkpoints." in out.read_text()
