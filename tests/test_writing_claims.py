@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from fixtures.properties import reproducible
 from tests.conftest import ROOT
 
 HEAD = """
@@ -177,3 +181,20 @@ def test_a_property_that_holds_reports_its_worst_example(run_claim):
     status, output = run_claim(PROPERTY.replace("at_least=30.0", "at_least=1.0"))
     assert status == 0, output
     assert "1 hold" in output
+
+
+def test_what_a_process_has_loaded_changes_no_drawn_case(tmp_path, monkeypatch):
+    """hypothesis would draw the constants of every module that is loaded by then."""
+
+    def drawn():
+        cases = []
+        draw = given(st.integers(0, 2**16))(reproducible(examples=200)(lambda n: cases.append(n)))
+        draw()
+        return cases
+
+    before = drawn()
+    numbers = range(101, 60_000, 7)
+    (tmp_path / "loaded_later.py").write_text(f"NUMBERS = {list(numbers)}\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    importlib.import_module("loaded_later")
+    assert drawn() == before
