@@ -185,7 +185,13 @@ from fixtures.properties import reproducible
 
 def drawn():
     cases = []
-    given(st.lists(st.floats(0, 1, width=16)))(reproducible(examples=60)(cases.append))()
+
+    @given(st.lists(st.floats(0, 1, width=16), min_size=20))
+    @reproducible(examples=60)
+    def draw(case):
+        cases.append(case)
+
+    draw()
     return cases
 
 before = drawn()
