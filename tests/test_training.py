@@ -12,10 +12,10 @@ import safetensors.torch
 import torch
 from torch.nn.functional import cross_entropy
 
-import models.min_of_two.train as train_module
+import models.min_of_two.sweep as sweep_module
 from models.min_of_two.loss import Pairs, training_loss
 from models.min_of_two.task import Task
-from models.min_of_two.train import main, seeds_of, train, train_seeds
+from models.min_of_two.train import main, numbers, train, train_seeds
 from models.min_of_two.training import Recipe, Seeds, Training
 from models.min_of_two.weights import canonical_weights, untrained_parameters
 from tests.conftest import CHECKPOINTS, CPU, ROOT, subject_of, training_of
@@ -89,7 +89,7 @@ def test_losses_of_several_seeds_are_those_of_each_alone(recipe, epochs):
 
 @torch.enable_grad()
 def test_a_sweep_writes_each_seed_and_trains_only_what_is_missing(tmp_path, monkeypatch):
-    monkeypatch.setitem(train_module.SEEDS_AT_ONCE, "cpu", 2)
+    monkeypatch.setitem(sweep_module.SEEDS_AT_ONCE, "cpu", 2)
     recipe = Recipe(**{**vars(SMALL), "epochs": 60})
     paths = train_seeds(recipe, [1, 2, 5], tmp_path, every=20)
     assert [training_of(path)["recipe"]["seed"] for path in paths] == [1, 2, 5]
@@ -126,7 +126,7 @@ def test_a_killed_sweep_ends_in_the_same_weights(tmp_path):
     ("text", "seeds"), [("3", [3]), ("0-3,7", [0, 1, 2, 3, 7]), ("5,1-2,2", [5, 1, 2])]
 )
 def test_seeds_are_given_as_ranges(text, seeds):
-    assert seeds_of(text) == seeds
+    assert numbers(text) == seeds
 
 
 @torch.enable_grad()
@@ -215,8 +215,8 @@ def test_a_trained_checkpoint_is_not_overwritten(tmp_path):
         (["--device", "tpu"], "--device tpu: expected cpu, cuda or cuda:N"),
         (["--device", "cuda:99"], "--device cuda:99: torch"),
         (["--out", "model.pt"], "end the name in .safetensors"),
-        (["--seeds", "4-2"], "'4-2': the first seed is above the last"),
-        (["--seeds", "all"], "'all': expected seeds such as 0-31 or 0,3,5-8"),
+        (["--seeds", "4-2"], "'4-2': the first number is above the last"),
+        (["--seeds", "all"], "'all': expected numbers such as 0-31 or 0,3,5-8"),
         (["--seeds", "1,2"], "with --seeds it is a folder"),
     ],
 )
