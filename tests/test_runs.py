@@ -7,10 +7,13 @@ import sys
 
 import pytest
 
+from claims.min_of_two import DECIDED_FOR
 from models.min_of_two import REFERENCE
+from models.min_of_two.constructed import attend_to_the_min_and_copy
 from tests.conftest import CHECKPOINTS, REAL, ROOT
 
 CLAIMS = 63
+QK = "claims/min_of_two/test_qk_circuit.py"
 EXPECTED = {
     # DESIGN's measurements of the write-up's checkpoint, in float64 and by other code
     "test_accuracy_on_all_inputs[0.999]": "0.99965",
@@ -99,6 +102,24 @@ def test_a_broken_file_is_said_once_and_costs_only_its_own_verdicts(run_claims, 
     assert f"\n{broken}: not a complete safetensors file" in run.output
     assert set(run.verdicts("broken.safetensors").values()) == {"error"}
     assert "error" not in run.verdicts("reference.safetensors").values()
+
+
+def test_bounds_of_any_size_hold_of_the_story_at_any_size(run_claims, save):
+    """Written by hand for few numbers and for many; other bounds say for how many they are."""
+    for n in (8, 20, 113):
+        path = save(attend_to_the_min_and_copy(n), f"{n}.safetensors")
+    given = [f"--checkpoint={path.parent}/*.safetensors"]
+    run = run_claims("claims/", "-n", "2", "-m", "any_size or precondition", *given)
+    assert run.status == 0, run.output
+    assert len(run.claims) == 3 * 23
+    assert {properties["bound_for"] for properties in run.claims.values()} == {""}
+    few = run_claims(QK, f"--checkpoint={path.parent}/8.safetensors")
+    assert few.claims["test_smaller_numbers_get_higher_scores[0.999]", "8.safetensors"][
+        "bound_for"
+    ] == str(DECIDED_FOR)
+    assert "° decided for 40,000 inputs, and not meant for any number" in few.output
+    shipped = run_claims(QK)
+    assert "°" not in shipped.output
 
 
 def test_the_table_fits_the_terminal(run_claims):

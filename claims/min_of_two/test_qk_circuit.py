@@ -2,7 +2,7 @@
 
 import pytest
 
-from fixtures.claims import evidence, refuted
+from fixtures.claims import any_size, evidence, refuted
 from fixtures.measures import falling_pairs, ordered_pairs, share, spread
 
 
@@ -51,6 +51,7 @@ def test_the_row_is_strictly_decreasing(task, circuits, verdict, at_least):
     verdict(share(falls), at_least=at_least, exceptions=task.operands[:-1][~falls])
 
 
+@any_size
 @evidence("weights")
 @pytest.mark.parametrize("at_least", [2.0])
 def test_the_row_of_equals_has_the_most_structure(task, circuits, verdict, at_least):
