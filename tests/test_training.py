@@ -105,6 +105,43 @@ def test_a_sweep_writes_each_seed_and_trains_only_what_is_missing(tmp_path, monk
         train_seeds(Recipe(**{**vars(recipe), "epochs": 70}), [1, 2], tmp_path)
 
 
+@torch.enable_grad()
+def test_a_seed_that_diverges_takes_no_other_along(tmp_path, monkeypatch):
+    """It is said, it is not written, and the others are what they would have been."""
+    recipe = Recipe(**{**vars(SMALL), "epochs": 120})
+    train_seeds(recipe, [1, 2, 3], tmp_path / "whole")
+    start = Seeds.__init__
+
+    def diverging(run, *arguments):
+        start(run, *arguments)
+        with torch.no_grad():
+            run.parameters["W_U"][1, 0, 0] = float("inf")
+
+    monkeypatch.setattr(Seeds, "__init__", diverging)
+    with pytest.raises(ValueError, match=r"diverged, and there is no seed2.safetensors"):
+        train_seeds(recipe, [1, 2, 3], tmp_path / "one", every=40)
+    assert sorted(path.name for path in (tmp_path / "one").glob("seed?.safetensors")) == [
+        "seed1.safetensors",
+        "seed3.safetensors",
+    ]
+    for name in ("seed1.safetensors", "seed3.safetensors"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    assert not list((tmp_path / "one").glob("*2.step*"))
+
+
+def test_sizes_are_swept_too(tmp_path):
+    """Each size has a folder, and a sweep that is there is left as it is."""
+    options = ["--number-of-operands=6,8", "--d-model=4,5", "--d-head=3", "--epochs=3"]
+    command = [sys.executable, "-m", "models.min_of_two.train", *options, "--seeds=0-1"]
+    command += ["--threads=1", f"--out={tmp_path}"]
+    for _ in range(2):
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+        assert done.stdout.count(": loss ") == 8
+    assert "0/3" not in done.stderr, "it trained again"
+    recipe = training_of(tmp_path / "n8-d4-h3/seed1.safetensors")["recipe"]
+    assert [recipe[name] for name in ("number_of_operands", "d_model", "seed")] == [8, 4, 1]
+
+
 def test_a_killed_sweep_ends_in_the_same_weights(tmp_path):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     sweep = ["--seeds", "0-2"]
