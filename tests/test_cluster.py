@@ -39,6 +39,7 @@ def named(folder):
     return found
 
 
+@pytest.mark.slow
 def test_verdicts_files_and_allure_are_as_from_one_machine(run_claims, tmp_path):
     """Also of a file that is broken, one that is not there by its turn, and one that is refuted."""
     broken = tmp_path / "broken.safetensors"
@@ -61,6 +62,7 @@ def test_verdicts_files_and_allure_are_as_from_one_machine(run_claims, tmp_path)
     assert "warning" not in there.output
 
 
+@pytest.mark.slow
 def test_a_baseline_goes_along(run_claims, tmp_path):
     """And the option that refutes what lost of its margin."""
     baseline = tmp_path / "baseline.json"

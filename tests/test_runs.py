@@ -93,6 +93,7 @@ def test_workers_and_their_number_change_no_verdict(shipped, run_claims):
             assert {**found, "path": ""} == {**shipped.claims[key], "path": ""}
 
 
+@pytest.mark.slow
 def test_refuted_claims_of_many_checkpoints_are_listed_of_a_few(run_claims, tmp_path):
     """The survey tells of the others; the counts stay whole."""
     for number in range(7):
@@ -116,6 +117,7 @@ def test_a_broken_file_is_said_once_and_costs_only_its_own_verdicts(run_claims, 
     assert "error" not in run.verdicts("reference.safetensors").values()
 
 
+@pytest.mark.slow
 def test_the_order_of_files_changes_no_verdict(run_claims, tmp_path):
     """Nor a measured number or a control, of drawn cases too."""
     files = [REFERENCE, CHECKPOINTS / "seed2.safetensors", DIFFERENT]
@@ -130,6 +132,7 @@ def test_the_order_of_files_changes_no_verdict(run_claims, tmp_path):
     assert found[0] == found[1]
 
 
+@pytest.mark.slow
 def test_bounds_of_any_size_hold_of_the_story_at_any_size(run_claims, save):
     """Written by hand for few numbers and for many; other bounds say for how many they are."""
     for n in (8, 20, 113):
