@@ -15,11 +15,20 @@ from torch.nn.functional import cross_entropy
 import models.min_of_two.sweep as sweep_module
 from models.min_of_two.loss import Pairs, training_loss
 from models.min_of_two.task import Task
-from models.min_of_two.train import main, numbers, train, train_seeds
+from models.min_of_two.train import finish_all, main, numbers, train
 from models.min_of_two.training import Recipe, Seeds, Training
 from models.min_of_two.weights import canonical_weights, untrained_parameters
 from tests.conftest import CHECKPOINTS, CPU, ROOT, subject_of, training_of
 from tests.plain_loop import plain_loop
+
+
+def train_seeds(recipe, seeds, folder, every=None):
+    """As a user's `--seeds` does."""
+    wrong = finish_all(sweep_module.jobs_of(recipe, seeds, folder, every=every), folder)
+    if wrong:
+        raise ValueError(wrong[0])
+    return [folder / f"seed{seed}.safetensors" for seed in seeds]
+
 
 SMALL = Recipe(number_of_operands=12, d_model=8, d_head=8, epochs=250, threads=1)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,17 +23,17 @@ SEEDS_AT_ONCE = {"cpu": 8, "cuda": 64}
 
 @dataclass(frozen=True)
 class Job:
-    """Seeds that are trained together; of them, `written` are wanted.
+    """Seeds that are trained together; of those in `paths` the checkpoints are wanted.
 
-    `checkpoint` is the path of each in the folder of the sweep, with {seed} in it.
+    Paths are in the folder of the sweep. One seed `alone` is trained as matrices, not as a batch.
     """
 
     recipe: Recipe
     seeds: tuple[int, ...]
-    written: tuple[int, ...]
-    checkpoint: str
+    paths: Mapping[int, str]
     saved: str
     every: int | None = None
+    alone: bool = False
 
     @property
     def name(self) -> str:
@@ -46,7 +46,7 @@ class Job:
     @property
     def checkpoints(self) -> tuple[str, ...]:
         """The paths of what is there when it is done."""
-        return tuple(self.checkpoint.format(seed=seed) for seed in self.written)
+        return tuple(self.paths.values())
 
     @property
     def cpus(self) -> int:
@@ -62,8 +62,7 @@ class Job:
         Raises:
             ValueError: the state is damaged, or that of another recipe.
         """
-        alone = "{seed}" not in self.checkpoint
-        run = Training(self.recipe) if alone else Seeds(self.recipe, self.seeds)
+        run = Training(self.recipe) if self.alone else Seeds(self.recipe, self.seeds)
         if state is not None:
             found = read_state(self.saved, state)
             if any(found.get(name) != value for name, value in run.belongs_to().items()):
@@ -99,18 +98,16 @@ class Job:
 
     def _files(self, run: Run, step: str) -> dict[str, bytes]:
         return {
-            str(Path(self.checkpoint.format(seed=seed)).with_suffix(f"{step}.safetensors")): (
-                run.checkpoint(place)
-            )
+            str(Path(self.paths[seed]).with_suffix(f"{step}.safetensors")): run.checkpoint(place)
             for place, seed in enumerate(self.seeds)
-            if seed in self.written and place in run.converging
+            if seed in self.paths and place in run.converging
         }
 
 
 def alone(recipe: Recipe, out: Path, every: int | None = None) -> Job:
-    """One seed, trained by itself, as matrices."""
+    """One seed, trained by itself."""
     saved = out.with_suffix(".training").name
-    return Job(recipe, (recipe.seed,), (recipe.seed,), out.name, saved, every)
+    return Job(recipe, (recipe.seed,), {recipe.seed: out.name}, saved, every, alone=True)
 
 
 def jobs_of(
@@ -131,27 +128,20 @@ def jobs_of(
         ValueError: what is there belongs to another recipe, or can't be read.
         CheckpointError: a checkpoint that is there can't be read.
     """
-    checkpoint = str(Path(within) / "seed{seed}.safetensors")
-    left = [
-        seed
-        for seed in seeds
-        if restart or not _is_trained(folder / checkpoint.format(seed=seed), recipe, seed)
-    ]
+    recipe = dataclasses.replace(recipe, seed=0)  # it means nothing here
+    paths = {seed: str(Path(within) / f"seed{seed}.safetensors") for seed in seeds}
+    left = [s for s in paths if restart or not _is_trained(folder / paths[s], recipe, s)]
     groups = [] if restart else _stopped_groups(folder / within, recipe, left)
     fresh = [seed for seed in left if not any(seed in group for group in groups)]
     size = SEEDS_AT_ONCE[recipe.device.partition(":")[0]]
     groups += [fresh[at : at + size] for at in range(0, len(fresh), size)]
-    return [
-        Job(
-            recipe,
-            tuple(group),
-            tuple(seed for seed in group if seed in left),
-            checkpoint,
-            str(Path(within) / _state_name(group)),
-            every,
-        )
-        for group in groups
-    ]
+    jobs, given = [], set[int]()
+    for group in groups:
+        wanted = {s: paths[s] for s in group if s in left and s not in given}
+        given |= wanted.keys()
+        saved = str(Path(within) / _state_name(group))
+        jobs.append(Job(recipe, tuple(group), wanted, saved, every))
+    return [job for job in jobs if job.paths]
 
 
 def _state_name(group: Sequence[int]) -> str:
@@ -176,11 +166,12 @@ def read_state(name: str, content: bytes) -> dict[str, Any]:
 
 def _stopped_groups(folder: Path, recipe: Recipe, left: Sequence[int]) -> list[list[int]]:
     """The seeds that were trained together when a sweep was stopped, where some are left."""
-    paths = sorted(folder.glob("seeds*.training"))
-    states = [read_state(str(path), path.read_bytes()) for path in paths]
-    of_recipe = dataclasses.asdict(recipe)
-    groups = [state["seeds"] for state in states if state.get("recipe") == of_recipe]
-    return [group for group in groups if set(group) & set(left)]
+    groups = []
+    for path in sorted(folder.glob("seeds*.training")):
+        state = read_state(str(path), path.read_bytes())
+        if state.get("recipe") == dataclasses.asdict(recipe) and set(state["seeds"]) & set(left):
+            groups.append(state["seeds"])
+    return groups
 
 
 def _is_trained(path: Path, recipe: Recipe, seed: int) -> bool:

@@ -13,6 +13,7 @@ import dataclasses
 import itertools
 import json
 import re
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -47,40 +48,15 @@ def train(
     return training
 
 
-def train_seeds(
-    recipe: Recipe,
-    seeds: Sequence[int],
-    folder: Path,
-    every: int | None = None,
-    *,
-    restart: bool = False,
-) -> list[Path]:
-    """Train each seed of a recipe, and write `<folder>/seed<seed>.safetensors`.
-
-    What is there already is left, as `jobs_of` says.
-
-    Raises:
-        ValueError: what is there belongs to another recipe, or training diverged.
-        CheckpointError: what is there can't be read.
-    """
-    finish_all(jobs_of(recipe, seeds, folder, every=every, restart=restart), folder, restart)
-    return [folder / f"seed{seed}.safetensors" for seed in seeds]
-
-
-def finish_all(jobs: Sequence[Job], folder: Path, restart: bool) -> None:
-    """Finish every job; one that diverges keeps no other from its end.
-
-    Raises:
-        ValueError: what of which job went wrong.
-    """
+def finish_all(jobs: Sequence[Job], folder: Path, *, restart: bool = False) -> list[str]:
+    """Finish every job, and say what went wrong: one that diverges keeps no other from its end."""
     wrong = []
     for job in jobs:
         try:
             finish(job, folder, restart=restart)
         except ValueError as error:
-            wrong.append(str(error))
-    if wrong:
-        raise ValueError("\n".join(wrong))
+            wrong.append(f"{job.name}: {error}")
+    return wrong
 
 
 def finish(job: Job, folder: Path, *, restart: bool = False) -> Any:
@@ -128,7 +104,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--every", type=int, metavar="EPOCHS", help="also keep a checkpoint each so many epochs"
     )
-    parser.add_argument("--restart", action="store_true", help="forget an earlier run")
 
 
 def recipes(options: argparse.Namespace) -> list[Recipe]:
@@ -170,7 +145,10 @@ def jobs(options: argparse.Namespace) -> tuple[list[Job], list[Path]]:
         within = f"{within}-h{recipe.d_head}" if len(of_sizes) > 1 else ""
         every, restart = options.every, options.restart
         found += jobs_of(recipe, seeds, folder, within, every, restart=restart)
-        paths += [folder / within / f"seed{seed}.safetensors" for seed in seeds]
+        for seed in seeds:
+            last = folder / within / f"seed{seed}.safetensors"
+            steps = range(every, recipe.epochs + 1, every) if every else ()
+            paths += [last, *(last.with_suffix(f".step{at:06d}.safetensors") for at in steps)]
     return found, paths
 
 
@@ -196,7 +174,9 @@ def main() -> None:
     add_options(parser)
     said = f"the checkpoint, by default {FOLDER}/seed<seed>.safetensors; with --seeds the folder"
     parser.add_argument("--out", type=Path, help=said)
+    parser.add_argument("--restart", action="store_true", help="forget an earlier run")
     options = parser.parse_args()
+    wrong = []
     try:
         recipes(options)
         gpus = torch.cuda.device_count()
@@ -209,12 +189,14 @@ def main() -> None:
         else:
             options.out = options.out or FOLDER
             left, paths = jobs(options)
-            finish_all(left, options.out, options.restart)
+            wrong = finish_all(left, options.out, restart=options.restart)
     except (ValueError, CannotJudge) as error:
         parser.error(str(error))
-    for path in paths:
+    for path in filter(Path.exists, paths):
         trained = json.loads(read_checkpoint(path, "min_of_two").metadata["training"])
         print(f"{path}: loss {trained['loss']:.3e}, accuracy {trained['accuracy']:.5f}")
+    if wrong:
+        sys.exit("\n".join(wrong))
 
 
 if __name__ == "__main__":
