@@ -262,10 +262,32 @@ def test_what_tells_no_recipe_belongs_to_the_only_setting_of_its_size(checkpoint
     assert (together.setting, len(together.ends)) == ("", 4)
     of_two = list(of_sizes(checkpoints[0], [(200, 32), (200, 16)]))
     assert [survey.setting for survey in surveys([*of_two, other])] == [
-        "of no known recipe",
+        "that does not tell its recipe",
         "number of operands 200, d model 32",
         "number of operands 200, d model 16",
     ]
+
+
+def test_no_checkpoint_is_lost_whatever_recipes_say(checkpoints):
+    """Recipes that differ in no word, in what rounds only, or that nobody tells."""
+    one, other = of_sizes(checkpoints[0], [(200, 32), (200, 32)])
+    one["training"]["recipe"] |= {"dropout": None, "threads": 1, "inputs": "odd"}
+    other["training"]["recipe"] |= {"threads": 2}
+    assert [len(survey.ends) for survey in surveys([one, other])] == [1, 1]
+    del one["training"]["recipe"]["dropout"]
+    assert [len(survey.ends) for survey in surveys([one, other])] == [2]
+    unread = {**one, "inputs": None, "training": None, "sha256": None, "path": "broken.pt"}
+    untold = [{**found, "training": None} for found in (one, other)]
+    assert [len(survey.ends) for survey in surveys([*untold, unread])] == [3]
+
+
+def test_more_settings_than_have_room_are_said_to_be_more(checkpoints):
+    settings = surveys(of_sizes(checkpoints[0], [(n, 32) for n in range(2, 32)]))
+    console = Console(width=100, record=True, file=io.StringIO())
+    print_surveys(console, settings)
+    said = console.export_text()
+    assert "and 22 more settings, told of above" in said
+    assert "On all of every setting: 1 claim" in said
 
 
 def test_many_training_runs_are_told_together(checkpoints):
