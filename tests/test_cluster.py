@@ -83,7 +83,7 @@ def test_a_baseline_goes_along(run_claims, tmp_path):
     [
         (["--address", "10.0.0.1:6379"], "give --cluster too"),
         (["--cluster", "-n", "2"], "leave -n away"),
-        (["--cluster", "--pdb"], "leave --pdb away"),
+        (["--cluster", "--pdb"], "leave --pdb, --trace and --setup-show away"),
         (["--cluster", "--device", "cuda:0"], "Ray chooses the GPU; give cuda"),
     ],
 )
