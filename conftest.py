@@ -9,6 +9,7 @@ pytest.register_assert_rewrite("fixtures")  # or pytest warns of those that impo
 pytest_plugins = [
     "fixtures.selection",
     "fixtures.workers",
+    "fixtures.cluster.plugin",
     "fixtures.model",
     "fixtures.judging",
     "fixtures.terminal",
@@ -35,6 +36,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="auto",
         metavar="DEVICE",
         help="auto (the default: a GPU if there is one), cpu, cuda or cuda:N.",
+    )
+    group.addoption(
+        "--cluster", action="store_true", help="judge on a Ray cluster, by default one started here"
+    )
+    group.addoption(
+        "--address", metavar="ADDRESS", help="with --cluster: that of a cluster which is there"
     )
     gate = parser.getgroup("gate", "what a run of the claims writes, and what it fails on")
     gate.addoption(

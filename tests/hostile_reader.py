@@ -108,13 +108,13 @@ def come_of(path: Path, built: bool) -> str:
 
 def remember_content() -> None:
     """Keep the bytes that the reader was given, even if the file is another by now."""
-    original = fixtures.checkpoint._read_bytes
+    original = fixtures.checkpoint.read_content
 
     def remembered(path: Path) -> bytes:
         CONTENT[:] = [original(path)]
         return CONTENT[-1]
 
-    fixtures.checkpoint._read_bytes = remembered
+    fixtures.checkpoint.read_content = remembered
 
 
 def is_clear(error: CheckpointError, path: Path) -> bool:

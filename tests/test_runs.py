@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
 import pytest
 
+from claims.min_of_two import DECIDED_FOR
 from models.min_of_two import REFERENCE
-from tests.conftest import CHECKPOINTS, REAL, ROOT
+from models.min_of_two.constructed import attend_to_the_min_and_copy
+from tests.conftest import CHECKPOINTS, DIFFERENT, REAL, ROOT
 
 CLAIMS = 63
+QK = "claims/min_of_two/test_qk_circuit.py"
 EXPECTED = {
     # DESIGN's measurements of the write-up's checkpoint, in float64 and by other code
     "test_accuracy_on_all_inputs[0.999]": "0.99965",
@@ -89,6 +93,18 @@ def test_workers_and_their_number_change_no_verdict(shipped, run_claims):
             assert {**found, "path": ""} == {**shipped.claims[key], "path": ""}
 
 
+@pytest.mark.slow
+def test_refuted_claims_of_many_checkpoints_are_listed_of_a_few(run_claims, tmp_path):
+    """The survey tells of the others; the counts stay whole."""
+    for number in range(7):
+        (tmp_path / f"{number}.safetensors").write_bytes(DIFFERENT.read_bytes())
+    run = run_claims(QK, "--checkpoint", tmp_path / "*.safetensors")
+    assert run.output.count("\nFAILED claims/min_of_two/test_qk_circuit.py") == 5 * 3
+    assert run.output.count("  refuted of ") == 5 * 3
+    assert "and 2 more with refuted claims" in run.output
+    assert "21 failed" in run.output
+
+
 def test_a_broken_file_is_said_once_and_costs_only_its_own_verdicts(run_claims, tmp_path):
     broken = tmp_path / "broken.safetensors"
     broken.write_bytes(REFERENCE.read_bytes()[:5000])
@@ -99,6 +115,40 @@ def test_a_broken_file_is_said_once_and_costs_only_its_own_verdicts(run_claims, 
     assert f"\n{broken}: not a complete safetensors file" in run.output
     assert set(run.verdicts("broken.safetensors").values()) == {"error"}
     assert "error" not in run.verdicts("reference.safetensors").values()
+
+
+@pytest.mark.slow
+def test_the_order_of_files_changes_no_verdict(run_claims, tmp_path):
+    """Nor a measured number or a control, of drawn cases too."""
+    files = [REFERENCE, CHECKPOINTS / "seed2.safetensors", DIFFERENT]
+    found = []
+    for name, given in {"given": files, "reversed": files[::-1]}.items():
+        path = tmp_path / f"{name}.json"
+        options = [f"--checkpoint={file}" for file in given]
+        run_claims(QK, "claims/min_of_two/test_preconditions.py", *options, "--verdicts", path)
+        checkpoints = json.loads(path.read_text())["checkpoints"]
+        found.append({checkpoint["path"]: checkpoint for checkpoint in checkpoints})
+    assert len(found[0]) == 3
+    assert found[0] == found[1]
+
+
+@pytest.mark.slow
+def test_bounds_of_any_size_hold_of_the_story_at_any_size(run_claims, save):
+    """Written by hand for few numbers and for many; other bounds say for how many they are."""
+    for n in (8, 20, 113):
+        path = save(attend_to_the_min_and_copy(n), f"{n}.safetensors")
+    given = [f"--checkpoint={path.parent}/*.safetensors"]
+    run = run_claims("claims/", "-n", "2", "-m", "any_size or precondition", *given)
+    assert run.status == 0, run.output
+    assert len(run.claims) == 3 * 23
+    assert {properties["bound_for"] for properties in run.claims.values()} == {""}
+    few = run_claims(QK, f"--checkpoint={path.parent}/8.safetensors")
+    assert few.claims["test_smaller_numbers_get_higher_scores[0.999]", "8.safetensors"][
+        "bound_for"
+    ] == str(DECIDED_FOR)
+    assert "° decided for 40,000 inputs, and not meant for any number" in few.output
+    shipped = run_claims(QK)
+    assert "°" not in shipped.output
 
 
 def test_the_table_fits_the_terminal(run_claims):

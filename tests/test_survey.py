@@ -16,7 +16,7 @@ from scipy.stats import binomtest
 from fixtures.errors import CannotJudge
 from fixtures.pictures import draw
 from fixtures.survey import surveys
-from fixtures.survey.terminal import print_survey
+from fixtures.survey.terminal import print_surveys
 from models.min_of_two.train import train
 from models.min_of_two.training import Recipe
 from tests.conftest import CHECKPOINTS, DIFFERENT, ROOT, small_weights, subject_of
@@ -155,7 +155,7 @@ def test_what_could_not_be_judged_counts_for_nothing(checkpoints):
     (kind,) = (kind for kind in found.kinds if kind.errors)
     assert (kind.names, kind.refuted) == (("broken.safetensors",), frozenset())
     console = Console(width=100, record=True, file=io.StringIO())
-    print_survey(console, found)
+    print_surveys(console, [found])
     assert "1: could not be judged broken.safetensors" in console.export_text()
 
 
@@ -219,6 +219,92 @@ def test_training_checkpoints_tell_their_step(run_claims, tmp_path):
     assert "training of seed3.safetensors: 3 checkpoints, steps 30 to 90" in run.output
     assert draw(training.timeline(found.rows)).startswith(b"\x89PNG")
     assert draw(found.matrix).startswith(b"\x89PNG")
+
+
+def of_sizes(checkpoint, sizes, told=True):
+    """Checkpoints of so many numbers and widths, of which one claim is told."""
+    for number, (n, d_model) in enumerate(sizes):
+        one = copy.deepcopy(checkpoint)
+        one |= {"path": f"runs/{number}.safetensors", "sha256": f"{number:064x}", "inputs": n * n}
+        recipe = {"seed": number, "number_of_operands": n, "d_model": d_model}
+        one["training"] = {"step": 9, "loss": 0.1, "recipe": recipe} if told else None
+        one["claims"] = one["claims"][:1]
+        yield one
+
+
+def test_each_setting_has_its_own_shares(checkpoints):
+    """A share of checkpoints is one of a population: of one size and recipe."""
+    swept = list(of_sizes(checkpoints[0], [(50, 32), (50, 32), (200, 32), (200, 16)]))
+    swept[0]["claims"][0] |= {"verdict": "refuted", "heading": "refuted"}
+    unread = {**swept[0], "inputs": None, "training": None, "sha256": None, "path": "b.pt"}
+    found = surveys([*swept, unread])
+    assert [(survey.setting, len(survey.ends)) for survey in found] == [
+        ("that can't be read", 1),
+        ("2,500 inputs, number of operands 50, d model 32", 2),
+        ("40,000 inputs, number of operands 200, d model 32", 1),
+        ("40,000 inputs, number of operands 200, d model 16", 1),
+    ]
+    assert [(row.holds, row.judged) for row in found[1].rows] == [(1, 2)]
+    console = Console(width=100, record=True, file=io.StringIO())
+    print_surveys(console, found[1:])
+    said = console.export_text()
+    assert "min_of_two by setting: on how many each claim holds" in said
+    assert re.search(r"There is one attention head. +1/2 +1/1 +1/1", said)
+    assert max(map(len, said.splitlines())) <= 100
+
+
+def test_what_tells_no_recipe_belongs_to_the_only_setting_of_its_size(checkpoints):
+    (other,) = of_sizes(checkpoints[0], [(200, 32)], told=False)
+    other |= {"path": "other.pt", "sha256": "f" * 64}
+    unread = {**other, "inputs": None, "sha256": None, "path": "broken.pt"}
+    of_one = list(of_sizes(checkpoints[0], [(200, 32), (200, 32)]))
+    (together,) = surveys([*of_one, other, unread])
+    assert (together.setting, len(together.ends)) == ("", 4)
+    of_two = list(of_sizes(checkpoints[0], [(200, 32), (200, 16)]))
+    assert [survey.setting for survey in surveys([*of_two, other])] == [
+        "that does not tell its recipe",
+        "number of operands 200, d model 32",
+        "number of operands 200, d model 16",
+    ]
+
+
+def test_no_checkpoint_is_lost_whatever_recipes_say(checkpoints):
+    """Recipes that differ in no word, in what rounds only, or that nobody tells."""
+    one, other = of_sizes(checkpoints[0], [(200, 32), (200, 32)])
+    one["training"]["recipe"] |= {"dropout": None, "threads": 1, "inputs": "odd"}
+    other["training"]["recipe"] |= {"threads": 2}
+    assert [len(survey.ends) for survey in surveys([one, other])] == [1, 1]
+    del one["training"]["recipe"]["dropout"]
+    assert [len(survey.ends) for survey in surveys([one, other])] == [2]
+    unread = {**one, "inputs": None, "training": None, "sha256": None, "path": "broken.pt"}
+    untold = [{**found, "training": None} for found in (one, other)]
+    assert [len(survey.ends) for survey in surveys([*untold, unread])] == [3]
+
+
+def test_more_settings_than_have_room_are_said_to_be_more(checkpoints):
+    settings = surveys(of_sizes(checkpoints[0], [(n, 32) for n in range(2, 32)]))
+    console = Console(width=100, record=True, file=io.StringIO())
+    print_surveys(console, settings)
+    said = console.export_text()
+    assert "and 22 more settings, told of above" in said
+    assert "On all of every setting: 1 claim" in said
+
+
+def test_many_training_runs_are_told_together(checkpoints):
+    """Claim by claim: from which step on, over the runs, and in how many never."""
+    runs = []
+    for seed, last in enumerate(["holds", "holds", "holds", "refuted", "holds"]):
+        by_step = {0: "refuted", 100 * (seed + 1): "holds", 900: last}
+        for one in steps_of(checkpoints[0], by_step):
+            one["training"]["recipe"] = {"seed": seed}
+            one["path"] = f"runs/seed{seed}.step{one['training']['step']}.safetensors"
+            one["sha256"] = f"{seed}-{one['sha256'][2:]}"
+            runs.append(one)
+    console = Console(width=100, record=True, file=io.StringIO())
+    print_surveys(console, surveys(runs))
+    said = console.export_text()
+    assert "5 training runs" in said
+    assert re.search(r"There is one attention head. +100 200 500 +1 *\n", said)
 
 
 @pytest.mark.parametrize(

@@ -12,14 +12,23 @@ import safetensors.torch
 import torch
 from torch.nn.functional import cross_entropy
 
-import models.min_of_two.train as train_module
+import models.min_of_two.sweep as sweep_module
 from models.min_of_two.loss import Pairs, training_loss
 from models.min_of_two.task import Task
-from models.min_of_two.train import main, seeds_of, train, train_seeds
+from models.min_of_two.train import finish_all, main, numbers, train
 from models.min_of_two.training import Recipe, Seeds, Training
 from models.min_of_two.weights import canonical_weights, untrained_parameters
 from tests.conftest import CHECKPOINTS, CPU, ROOT, subject_of, training_of
 from tests.plain_loop import plain_loop
+
+
+def train_seeds(recipe, seeds, folder, every=None):
+    """As a user's `--seeds` does."""
+    wrong = finish_all(sweep_module.jobs_of(recipe, seeds, folder, every=every), folder)
+    if wrong:
+        raise ValueError(wrong[0])
+    return [folder / f"seed{seed}.safetensors" for seed in seeds]
+
 
 SMALL = Recipe(number_of_operands=12, d_model=8, d_head=8, epochs=250, threads=1)
 
@@ -89,7 +98,7 @@ def test_losses_of_several_seeds_are_those_of_each_alone(recipe, epochs):
 
 @torch.enable_grad()
 def test_a_sweep_writes_each_seed_and_trains_only_what_is_missing(tmp_path, monkeypatch):
-    monkeypatch.setitem(train_module.SEEDS_AT_ONCE, "cpu", 2)
+    monkeypatch.setitem(sweep_module.SEEDS_AT_ONCE, "cpu", 2)
     recipe = Recipe(**{**vars(SMALL), "epochs": 60})
     paths = train_seeds(recipe, [1, 2, 5], tmp_path, every=20)
     assert [training_of(path)["recipe"]["seed"] for path in paths] == [1, 2, 5]
@@ -103,6 +112,43 @@ def test_a_sweep_writes_each_seed_and_trains_only_what_is_missing(tmp_path, monk
     assert [path.read_bytes() == before[path] for path in paths[1:]] == [True, True]
     with pytest.raises(ValueError, match=r"seed1.safetensors is of another recipe"):
         train_seeds(Recipe(**{**vars(recipe), "epochs": 70}), [1, 2], tmp_path)
+
+
+@torch.enable_grad()
+def test_a_seed_that_diverges_takes_no_other_along(tmp_path, monkeypatch):
+    """It is said, it is not written, and the others are what they would have been."""
+    recipe = Recipe(**{**vars(SMALL), "epochs": 120})
+    train_seeds(recipe, [1, 2, 3], tmp_path / "whole")
+    start = Seeds.__init__
+
+    def diverging(run, *arguments):
+        start(run, *arguments)
+        with torch.no_grad():
+            run.parameters["W_U"][1, 0, 0] = float("inf")
+
+    monkeypatch.setattr(Seeds, "__init__", diverging)
+    with pytest.raises(ValueError, match=r"diverged, and there is no seed2.safetensors"):
+        train_seeds(recipe, [1, 2, 3], tmp_path / "one", every=40)
+    assert sorted(path.name for path in (tmp_path / "one").glob("seed?.safetensors")) == [
+        "seed1.safetensors",
+        "seed3.safetensors",
+    ]
+    for name in ("seed1.safetensors", "seed3.safetensors"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    assert not list((tmp_path / "one").glob("*2.step*"))
+
+
+def test_sizes_are_swept_too(tmp_path):
+    """Each size has a folder, and a sweep that is there is left as it is."""
+    options = ["--number-of-operands=6,8", "--d-model=4,5", "--d-head=3", "--epochs=3"]
+    command = [sys.executable, "-m", "models.min_of_two.train", *options, "--seeds=0-1"]
+    command += ["--threads=1", f"--out={tmp_path}"]
+    for _ in range(2):
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+        assert done.stdout.count(": loss ") == 8
+    assert "0/3" not in done.stderr, "it trained again"
+    recipe = training_of(tmp_path / "n8-d4-h3/seed1.safetensors")["recipe"]
+    assert [recipe[name] for name in ("number_of_operands", "d_model", "seed")] == [8, 4, 1]
 
 
 def test_a_killed_sweep_ends_in_the_same_weights(tmp_path):
@@ -126,7 +172,7 @@ def test_a_killed_sweep_ends_in_the_same_weights(tmp_path):
     ("text", "seeds"), [("3", [3]), ("0-3,7", [0, 1, 2, 3, 7]), ("5,1-2,2", [5, 1, 2])]
 )
 def test_seeds_are_given_as_ranges(text, seeds):
-    assert seeds_of(text) == seeds
+    assert numbers(text) == seeds
 
 
 @torch.enable_grad()
@@ -215,8 +261,8 @@ def test_a_trained_checkpoint_is_not_overwritten(tmp_path):
         (["--device", "tpu"], "--device tpu: expected cpu, cuda or cuda:N"),
         (["--device", "cuda:99"], "--device cuda:99: torch"),
         (["--out", "model.pt"], "end the name in .safetensors"),
-        (["--seeds", "4-2"], "'4-2': the first seed is above the last"),
-        (["--seeds", "all"], "'all': expected seeds such as 0-31 or 0,3,5-8"),
+        (["--seeds", "4-2"], "'4-2': the first number is above the last"),
+        (["--seeds", "all"], "'all': expected numbers such as 0-31 or 0,3,5-8"),
         (["--seeds", "1,2"], "with --seeds it is a folder"),
     ],
 )

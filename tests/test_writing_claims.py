@@ -177,3 +177,29 @@ def test_a_property_that_holds_reports_its_worst_example(run_claim):
     status, output = run_claim(PROPERTY.replace("at_least=30.0", "at_least=1.0"))
     assert status == 0, output
     assert "1 hold" in output
+
+
+DRAWN_BEFORE_AND_AFTER = """
+from hypothesis import given, strategies as st
+from fixtures.properties import reproducible
+
+def drawn():
+    cases = []
+
+    @given(st.lists(st.floats(0, 1, width=16), min_size=20))
+    @reproducible(examples=60)
+    def draw(case):
+        cases.append(case)
+
+    draw()
+    return cases
+
+before = drawn()
+import fixtures.pictures, fixtures.survey, models.min_of_two.train
+raise SystemExit(drawn() != before)
+"""
+
+
+def test_what_a_process_has_loaded_changes_no_drawn_case():
+    """hypothesis would draw constants of every module that is loaded by then."""
+    subprocess.run([sys.executable, "-c", DRAWN_BEFORE_AND_AFTER], cwd=ROOT, check=True)

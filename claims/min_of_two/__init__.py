@@ -49,3 +49,8 @@ STEPS = (
     ),
 )
 """The steps of the story, each with the claim that is its strongest evidence of each kind."""
+
+DECIDED_FOR = 40_000
+"""Inputs of a model of 200 numbers: of these the bounds are, where they are not of any size. A
+share of N numbers can't miss 0.99 by less than one of them, and of 50 that is 0.98.
+"""

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fixtures.claims import a_number, evidence, refuted
+from fixtures.claims import a_number, any_size, evidence, refuted
 from fixtures.measures import at, falling_pairs, mean, ordered_pairs, share
 from fixtures.pictures import Row
 
@@ -14,6 +14,7 @@ def prefers_the_min(task, activations):
     return on_min > activations.attention_to(task.max_position)
 
 
+@any_size
 @evidence("activations")
 @pytest.mark.parametrize("operand", ["a", "b"])
 @pytest.mark.parametrize("within", [(0.49, 0.51)])
@@ -30,6 +31,7 @@ def test_mean_attention_to_each_operand(task, activations, verdict, operand, wit
     verdict(mean(paid), within=within, picture=picture)
 
 
+@any_size
 @evidence("activations")
 @pytest.mark.parametrize("at_most", [0.005])
 def test_mean_attention_to_itself(task, activations, verdict, at_most):
@@ -160,6 +162,7 @@ def test_attention_on_the_min_at_a_gap(task, activations, verdict, gap, at_least
     verdict(mean(on_min[task.gap == gap]), at_least=at_least, picture=picture)
 
 
+@any_size
 @evidence("activations")
 @pytest.mark.parametrize("at_least", [0.99])
 def test_preference_for_the_min_grows_with_the_gap(task, activations, verdict, at_least):

@@ -3,7 +3,7 @@
 import pytest
 
 from fixtures.algebra import ROUNDING, decomposed_logits, rounding_unit
-from fixtures.claims import evidence, precondition
+from fixtures.claims import any_size, evidence, precondition
 from fixtures.measures import margin, share
 
 
@@ -33,6 +33,7 @@ def test_the_weights_alone_tell_which_inputs_are_wrong(
     )
 
 
+@any_size
 @evidence("behavior")
 @pytest.mark.parametrize("at_least", [0.9999])
 def test_only_neighbors_are_confused(task, activations, verdict, at_least):

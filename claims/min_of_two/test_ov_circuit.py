@@ -2,7 +2,7 @@
 
 import pytest
 
-from fixtures.claims import evidence, refuted
+from fixtures.claims import any_size, evidence, refuted
 from fixtures.measures import margin, share
 
 LEAD = "OV diagonal minus the greatest other of its row"
@@ -29,6 +29,7 @@ def test_the_attended_token_gets_the_highest_logit(task, circuits, verdict, at_l
     )
 
 
+@any_size
 @evidence("weights")
 @pytest.mark.parametrize("at_least", [1.0])
 def test_all_but_the_greatest_get_the_highest_logit(task, circuits, verdict, at_least):
@@ -69,6 +70,7 @@ def test_every_attended_token_gets_the_highest_logit(task, circuits, verdict, at
     )
 
 
+@any_size
 @evidence("weights")
 @pytest.mark.parametrize("at_least", [5.0])
 def test_the_diagonal_is_strong(task, circuits, verdict, at_least):
@@ -88,6 +90,7 @@ def test_the_diagonal_is_strong(task, circuits, verdict, at_least):
     )
 
 
+@any_size
 @evidence("weights")
 @pytest.mark.parametrize("at_least", [0.99])
 def test_the_copying_score(task, circuits, verdict, at_least):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fixtures.claims import evidence, refuted
+from fixtures.claims import any_size, evidence, refuted
 from fixtures.measures import falling_pairs, ordered_pairs, share, spread
 
 SCORE = "attention score (q·k / √d_head)"
@@ -98,6 +98,7 @@ def test_the_row_is_strictly_decreasing(task, circuits, verdict, at_least):
     )
 
 
+@any_size
 @evidence("weights")
 @pytest.mark.parametrize("at_least", [2.0])
 def test_the_row_of_equals_has_the_most_structure(task, circuits, verdict, at_least):

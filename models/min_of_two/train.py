@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import hashlib
+import itertools
 import json
 import re
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +23,13 @@ from tqdm import tqdm
 
 from fixtures.checkpoint import read_checkpoint
 from fixtures.errors import CannotJudge
-from fixtures.files import write_whole
-from models.min_of_two.training import Recipe, Run, Seeds, Training
+from fixtures.training import forget, keep, saved_state
+from models.min_of_two.sweep import Job, alone, jobs_of
+from models.min_of_two.training import Recipe, Training
 
-EPOCHS_BETWEEN_SAVES = 100
-SEEDS_AT_ONCE = {"cpu": 8, "cuda": 64}
-"""More at once are no faster on a CPU: their logits leave its cache."""
 FOLDER = Path("runs/min_of_two")
 LEAST = {"number_of_operands": 2, "d_model": 1, "d_head": 1, "epochs": 1, "every": 1, "threads": 1}
+SIZES = ("number_of_operands", "d_model", "d_head")
 
 
 def train(
@@ -41,194 +41,162 @@ def train(
     earlier run.
 
     Raises:
-        ValueError: the saved state at `out` belongs to another recipe.
+        ValueError: the saved state at `out` belongs to another recipe, or training diverged.
     """
-    training = Training(recipe)
-    _finish(training, {0: out}, out.with_suffix(".training"), every, restart)
+    training = finish(alone(recipe, out, every), out.parent, restart=restart)
+    assert isinstance(training, Training)
     return training
 
 
-def train_seeds(
-    recipe: Recipe,
-    seeds: Sequence[int],
-    folder: Path,
-    every: int | None = None,
-    *,
-    restart: bool = False,
-) -> list[Path]:
-    """Train each seed of a recipe, and write `<folder>/seed<seed>.safetensors`.
-
-    Seeds that are there already are left as they are. A sweep that is stopped goes on where it last
-    saved. Which seeds are trained together changes their weights by roundings only.
-
-    Raises:
-        ValueError: what is there belongs to another recipe.
-        CheckpointError: what is there can't be read.
-    """
-    size = SEEDS_AT_ONCE[recipe.device.partition(":")[0]]
-    left = [seed for seed in seeds if restart or not _is_trained(folder, recipe, seed)]
-    groups = [] if restart else _stopped_groups(folder, recipe, left)
-    fresh = [seed for seed in left if not any(seed in group for group in groups)]
-    groups += [fresh[at : at + size] for at in range(0, len(fresh), size)]
-    for group in groups:
-        paths = {at: _path_of(folder, seed) for at, seed in enumerate(group) if seed in left}
-        _finish(Seeds(recipe, group), paths, _state_path(folder, group), every, restart)
-    return [_path_of(folder, seed) for seed in seeds]
+def finish_all(jobs: Sequence[Job], folder: Path, *, restart: bool = False) -> list[str]:
+    """Finish every job, and say what went wrong: one that diverges keeps no other from its end."""
+    wrong = []
+    for job in jobs:
+        try:
+            finish(job, folder, restart=restart)
+        except ValueError as error:
+            wrong.append(f"{job.name}: {error}")
+    return wrong
 
 
-def _path_of(folder: Path, seed: int) -> Path:
-    return folder / f"seed{seed}.safetensors"
-
-
-def _state_path(folder: Path, group: Sequence[int]) -> Path:
-    which = hashlib.sha256(str(list(group)).encode()).hexdigest()[:8]
-    return folder / f"seeds{group[0]}-{group[-1]}-{which}.training"
-
-
-def _stopped_groups(folder: Path, recipe: Recipe, left: Sequence[int]) -> list[list[int]]:
-    """The seeds that were trained together when a sweep was stopped, where some are left."""
-    states = map(_saved_state, sorted(folder.glob("seeds*.training")))
-    of_recipe = dataclasses.asdict(recipe)
-    groups = [state["seeds"] for state in states if state.get("recipe") == of_recipe]
-    return [group for group in groups if set(group) & set(left)]
-
-
-def _is_trained(folder: Path, recipe: Recipe, seed: int) -> bool:
-    path = _path_of(folder, seed)
-    if not path.exists():
-        return False
-    said = read_checkpoint(path, "min_of_two").training
-    if said is None or said["recipe"] != dataclasses.asdict(dataclasses.replace(recipe, seed=seed)):
-        raise ValueError(
-            f"{path} is of another recipe. Give --out another folder, or --restart to train it "
-            "again."
-        )
-    return True
-
-
-def _finish(
-    run: Run, paths: Mapping[int, Path], saved: Path, every: int | None, restart: bool
-) -> None:
-    """Train to the last epoch, saving on the way, and write checkpoints: `paths` has the place of
-    each seed that is written.
-    """
-    saved.parent.mkdir(parents=True, exist_ok=True)
+def finish(job: Job, folder: Path, *, restart: bool = False) -> Any:
+    """Train a job to its last epoch in this process, saving on the way; the run."""
     if restart:
-        saved.unlink(missing_ok=True)
-    if saved.exists():
-        _resume(run, saved)
-    name = f"seed{'s' * (len(run.seeds) > 1)} {', '.join(map(str, run.seeds))}"
-    epochs = run.recipe.epochs
-    with tqdm(total=epochs, initial=run.step, desc=name) as progress:
-        while run.step < epochs:
-            run.epoch()
-            progress.update()
-            if every and run.step % every == 0:
-                _write(run, paths, f".step{run.step:06d}.safetensors")
-            if run.step % EPOCHS_BETWEEN_SAVES == 0 or run.step == epochs:
-                accuracy = min(map(run.accuracy, range(len(run.seeds))))
-                progress.set_postfix(loss=f"{max(run.losses):.2e}", accuracy=f"{accuracy:.5f}")
-                torch.save(run.state(), saved.with_suffix(".partial"))
-                saved.with_suffix(".partial").replace(saved)
-    _write(run, paths, ".safetensors")
-    saved.unlink(missing_ok=True)
+        forget(job, folder)
+    run = job.start(saved_state(job, folder))
+    with tqdm(total=job.steps, initial=run.step, desc=job.name) as progress:
+        while True:
+            interval = job.advance(run, progress.update)
+            progress.set_postfix_str(interval.said)
+            keep(job, folder, interval)
+            if interval.step == job.steps:
+                return run
 
 
-def _write(run: Run, paths: Mapping[int, Path], suffix: str) -> None:
-    for place, path in paths.items():
-        write_whole(path.with_suffix(suffix), run.checkpoint(place))
-
-
-def _saved_state(path: Path) -> dict[str, Any]:
-    try:
-        state: dict[str, Any] = torch.load(path, weights_only=True)
-        return state
-    except Exception as error:
-        raise ValueError(
-            f"{path} can't be read ({type(error).__name__}). --restart forgets that run."
-        ) from error
-
-
-def _resume(run: Run, saved: Path) -> None:
-    state = _saved_state(saved)
-    if any(state.get(name) != value for name, value in run.belongs_to().items()):
-        raise ValueError(
-            f"{saved} belongs to another recipe: {state.get('recipe')}. "
-            "Give --out another path, or --restart to forget that run."
-        )
-    run.restore(state)
-
-
-def seeds_of(text: str) -> list[int]:
+def numbers(text: str) -> list[int]:
     """`0-3,7` as 0, 1, 2, 3, 7.
 
     Raises:
         argparse.ArgumentTypeError: it is no such list.
     """
     if not re.fullmatch(r"\d+(-\d+)?(,\d+(-\d+)?)*", text):
-        raise argparse.ArgumentTypeError(f"{text!r}: expected seeds such as 0-31 or 0,3,5-8.")
-    seeds: dict[int, None] = {}
+        raise argparse.ArgumentTypeError(f"{text!r}: expected numbers such as 0-31 or 0,3,5-8.")
+    found: dict[int, None] = {}
     for part in text.split(","):
         first, _, last = part.partition("-")
         if int(last or first) < int(first):
-            raise argparse.ArgumentTypeError(f"{part!r}: the first seed is above the last.")
-        seeds |= dict.fromkeys(range(int(first), int(last or first) + 1))
-    return list(seeds)
+            raise argparse.ArgumentTypeError(f"{part!r}: the first number is above the last.")
+        found |= dict.fromkeys(range(int(first), int(last or first) + 1))
+    return list(found)
 
 
-def _parser() -> argparse.ArgumentParser:
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The recipe, and the seeds and sizes of a sweep."""
+    for setting in dataclasses.fields(Recipe):
+        option = f"--{setting.name.replace('_', '-')}"
+        if setting.name in SIZES:
+            more = "; several are swept: 50,113,200"
+            parser.add_argument(option, type=numbers, default=[setting.default], help=more)
+        else:
+            kind: Any = type(setting.default)
+            parser.add_argument(option, type=kind, default=setting.default, help=" ")
+    parser.add_argument("--seeds", type=numbers, metavar="0-31", help="several seeds at once")
+    parser.add_argument(
+        "--every", type=int, metavar="EPOCHS", help="also keep a checkpoint each so many epochs"
+    )
+
+
+def recipes(options: argparse.Namespace) -> list[Recipe]:
+    """The recipe of each size that is swept.
+
+    Raises:
+        ValueError: an option is out of its range.
+    """
+    for name, least in LEAST.items():
+        given = getattr(options, name)
+        for value in given if isinstance(given, list) else [given]:
+            if value is not None and value < least:
+                option = f"--{name.replace('_', '-')}"
+                raise ValueError(f"{option} {value}: expected {least} or more.")
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", options.device):
+        raise ValueError(f"--device {options.device}: expected cpu, cuda or cuda:N.")
+    said = {s.name: getattr(options, s.name) for s in dataclasses.fields(Recipe)}
+    sizes = itertools.product(*(said[name] for name in SIZES))
+    return [Recipe(**said | dict(zip(SIZES, size, strict=True))) for size in sizes]
+
+
+def jobs(options: argparse.Namespace) -> tuple[list[Job], list[Path]]:
+    """What a sweep has left to do, and where its checkpoints are in the end.
+
+    Several sizes have a folder each.
+
+    Raises:
+        ValueError: an option is wrong, or what is there belongs to another recipe.
+        CheckpointError: what is there can't be read.
+    """
+    folder, of_sizes = options.out, recipes(options)
+    if folder.suffix == ".safetensors" or folder.is_file():
+        raise ValueError(f"--out {folder}: with --seeds it is a folder.")
+    seeds = [options.seed] if options.seeds is None else options.seeds
+    found: list[Job] = []
+    paths = []
+    for recipe in of_sizes:
+        within = "-".join(f"{name[0]}{getattr(recipe, name)}" for name in SIZES[:2])
+        within = f"{within}-h{recipe.d_head}" if len(of_sizes) > 1 else ""
+        every, restart = options.every, options.restart
+        found += jobs_of(recipe, seeds, folder, within, every, restart=restart)
+        for seed in seeds:
+            last = folder / within / f"seed{seed}.safetensors"
+            steps = range(every, recipe.epochs + 1, every) if every else ()
+            paths += [last, *(last.with_suffix(f".step{at:06d}.safetensors") for at in steps)]
+    return found, paths
+
+
+def _one_alone(options: argparse.Namespace, out: Path) -> Path:
+    """Train a single checkpoint."""
+    of_sizes = recipes(options)
+    if len(of_sizes) > 1:
+        raise ValueError("several sizes: give --seeds, and --out a folder.")
+    if out.suffix != ".safetensors":
+        raise ValueError(f"--out {out}: it writes safetensors, so end the name in .safetensors.")
+    if out.exists() and not options.restart:
+        raise ValueError(f"{out} exists: give --out another path, or --restart to train it again.")
+    train(of_sizes[0], out, options.every, restart=options.restart)
+    return out
+
+
+def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m models.min_of_two.train",
         description="Train min_of_two checkpoints with the write-up's recipe.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    for setting in dataclasses.fields(Recipe):
-        option = f"--{setting.name.replace('_', '-')}"
-        parser.add_argument(option, type=type(setting.default), default=setting.default)
-    parser.add_argument("--seeds", type=seeds_of, metavar="0-31", help="several seeds at once")
-    parser.add_argument(
-        "--out",
-        type=Path,
-        help=f"the checkpoint, by default {FOLDER}/seed<seed>.safetensors; with --seeds the folder",
-    )
-    parser.add_argument(
-        "--every", type=int, metavar="EPOCHS", help="also keep a checkpoint each so many epochs"
-    )
+    add_options(parser)
+    said = f"the checkpoint, by default {FOLDER}/seed<seed>.safetensors; with --seeds the folder"
+    parser.add_argument("--out", type=Path, help=said)
     parser.add_argument("--restart", action="store_true", help="forget an earlier run")
-    return parser
-
-
-def main() -> None:
-    parser = _parser()
-    options = vars(parser.parse_args())
-    for name, least in LEAST.items():
-        if options[name] is not None and options[name] < least:
-            parser.error(f"--{name.replace('_', '-')} {options[name]}: expected {least} or more.")
-    out, every, restart, seeds = (options.pop(n) for n in ("out", "every", "restart", "seeds"))
-    recipe = Recipe(**options)
-    if not re.fullmatch(r"cpu|cuda(:\d+)?", recipe.device):
-        parser.error(f"--device {recipe.device}: expected cpu, cuda or cuda:N.")
-    gpus = torch.cuda.device_count()
-    if recipe.device != "cpu" and int(recipe.device.partition(":")[2] or 0) >= gpus:
-        parser.error(f"--device {recipe.device}: torch {torch.__version__} sees {gpus} GPUs here.")
-    out = out or (_path_of(FOLDER, recipe.seed) if seeds is None else FOLDER)
-    if seeds is not None and (out.suffix == ".safetensors" or out.is_file()):
-        parser.error(f"--out {out}: with --seeds it is a folder.")
-    if seeds is None and out.suffix != ".safetensors":
-        parser.error(f"--out {out}: it writes safetensors, so end the name in .safetensors.")
-    if seeds is None and out.exists() and not restart:
-        parser.error(f"{out} exists: give --out another path, or --restart to train it again.")
+    options = parser.parse_args()
+    wrong = []
     try:
-        paths = [out]
-        if seeds is None:
-            train(recipe, out, every, restart=restart)
+        recipes(options)
+        gpus = torch.cuda.device_count()
+        if options.device != "cpu" and int(options.device.partition(":")[2] or 0) >= gpus:
+            torch_here = f"torch {torch.__version__} sees {gpus} GPUs here."
+            raise ValueError(f"--device {options.device}: {torch_here}")
+        if options.seeds is None:
+            out = options.out or FOLDER / f"seed{options.seed}.safetensors"
+            paths = [_one_alone(options, out)]
         else:
-            paths = train_seeds(recipe, seeds, out, every, restart=restart)
+            options.out = options.out or FOLDER
+            left, paths = jobs(options)
+            wrong = finish_all(left, options.out, restart=options.restart)
     except (ValueError, CannotJudge) as error:
         parser.error(str(error))
-    for path in paths:
-        said = json.loads(read_checkpoint(path, "min_of_two").metadata["training"])
-        print(f"{path}: loss {said['loss']:.3e}, accuracy {said['accuracy']:.5f}")
+    for path in filter(Path.exists, paths):
+        trained = json.loads(read_checkpoint(path, "min_of_two").metadata["training"])
+        print(f"{path}: loss {trained['loss']:.3e}, accuracy {trained['accuracy']:.5f}")
+    if wrong:
+        sys.exit("\n".join(wrong))
 
 
 if __name__ == "__main__":

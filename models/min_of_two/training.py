@@ -96,11 +96,17 @@ class Run(ABC):
         self.optimizer.step()
         self.step += 1
         self.losses = losses.tolist()
-        for seed, loss in zip(self.seeds, self.losses, strict=True):
-            if not math.isfinite(loss):
-                raise ValueError(
-                    f"the loss of seed {seed} is {loss} at epoch {self.step}: training diverged."
-                )
+        if not self.converging:
+            which = ", ".join(map(str, self.seeds))
+            raise ValueError(
+                f"the loss of seed {which} is {self.losses[0]} at epoch {self.step}: training "
+                "diverged."
+            )
+
+    @property
+    def converging(self) -> list[int]:
+        """The places of seeds whose loss is a number: one that diverges takes no other along."""
+        return [place for place, loss in enumerate(self.losses) if math.isfinite(loss)]
 
     @torch.no_grad()
     def accuracy(self, place: int = 0) -> float:

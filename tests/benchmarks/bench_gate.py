@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 
 import pytest
+import torch
 
 from models.min_of_two import REFERENCE
+from models.min_of_two.constructed import attend_to_the_min_and_copy
 from tests.benchmarks.in_turn import cost_of, in_turn, pytest_command, show
 
 BARE = """
@@ -15,18 +18,26 @@ from safetensors.torch import load_file
 from transformer_lens.config import TransformerBridgeConfig
 from transformer_lens.model_bridge import TransformerBridge
 
-config = TransformerBridgeConfig(
-    n_layers=1, n_heads=1, d_model=32, d_head=32, n_ctx=3, d_vocab=201, d_vocab_out=200,
-    attn_only=True, normalization_type=None, architecture="TransformerLensNative",
-)
-bridge = TransformerBridge.boot_native(config)
-bridge.load_state_dict(load_file({path!r}), strict=True)
-operand = torch.arange(200)
-pairs = torch.cartesian_prod(operand, operand)
-inputs = torch.cat([pairs, torch.full((40_000, 1), 200)], dim=-1)
-with torch.no_grad():
-    bridge.run_with_cache(inputs)
+torch.set_num_threads({threads})
+for _ in range({times}):
+    config = TransformerBridgeConfig(
+        n_layers=1, n_heads=1, d_model=32, d_head=32, n_ctx=3, d_vocab=201, d_vocab_out=200,
+        attn_only=True, normalization_type=None, architecture="TransformerLensNative",
+    )
+    bridge = TransformerBridge.boot_native(config)
+    bridge.load_state_dict(load_file({path!r}), strict=True)
+    operand = torch.arange(200)
+    pairs = torch.cartesian_prod(operand, operand)
+    inputs = torch.cat([pairs, torch.full((40_000, 1), 200)], dim=-1)
+    with torch.no_grad():
+        bridge.run_with_cache(inputs)
 """
+
+
+def bare(times=1, threads=2):
+    """A process that runs the reference so many times with a full cache, loaded anew each time."""
+    script = BARE.format(path=str(REFERENCE), times=times, threads=threads)
+    return lambda: cost_of([sys.executable, "-c", script])
 
 
 def copies(folder, count):
@@ -39,11 +50,10 @@ def copies(folder, count):
 
 def test_a_gate_over_a_bare_run(benchmark, capsys):
     """`pytest claims/ -n auto` over a process that only runs the model once with a cache."""
-    bare = [sys.executable, "-c", BARE.format(path=str(REFERENCE))]
     costs = in_turn(
         benchmark,
         {
-            "bare run": lambda: cost_of(bare),
+            "bare run": bare(),
             "-n auto": lambda: cost_of(pytest_command("claims/", "-n", "auto")),
             "-n 0": lambda: cost_of(pytest_command("claims/", "-n", "0")),
             "-n 2": lambda: cost_of(pytest_command("claims/", "-n", "2")),
@@ -74,20 +84,48 @@ def test_collecting_over_an_empty_folder(benchmark, capsys, tmp_path):
 
 @pytest.mark.parametrize("workers", ["0", "auto"])
 def test_each_further_checkpoint(benchmark, capsys, tmp_path, workers):
-    """CPU seconds and peak memory of runs over 1, 6 and 21 checkpoints."""
-    counts = (1, 6, 21)
+    """CPU seconds and peak memory of runs over 1, 10 and 100 checkpoints, beside bare runs."""
+    counts = (1, 10, 100)
 
     def side(count):
         command = pytest_command("claims/", "-n", workers, *copies(tmp_path, count))
         return lambda: cost_of(command)
 
-    costs = in_turn(benchmark, {str(count): side(count) for count in counts}, rounds=3)
+    sides = {str(count): side(count) for count in counts}
+    bare_runs = {"bare": bare(1, threads=1), "11 bare": bare(11, threads=1)}
+    costs = in_turn(benchmark, {**bare_runs, **sides}, rounds=1)
+    each_bare = (costs["11 bare"].cpu - costs["bare"].cpu) / 10
     lines = [
-        f"-n {workers}, {count:2} checkpoints: wall {costs[str(count)].wall:6.2f} s, "
+        f"-n {workers}, {count:3} checkpoints: wall {costs[str(count)].wall:6.2f} s, "
         f"CPU {costs[str(count)].cpu:6.2f} s, peak of a process {costs[str(count)].peak:6.0f} MiB"
         for count in counts
     ]
-    for fewer, more in ((1, 6), (6, 21)):
+    lines.append(f"a bare run with a full cache, imports aside: {each_bare:.2f} s of CPU")
+    for fewer, more in ((1, 10), (10, 100)):
         each = (costs[str(more)].cpu - costs[str(fewer)].cpu) / (more - fewer)
-        lines.append(f"each further checkpoint, {fewer} to {more}: {each:.2f} s of CPU")
+        lines.append(
+            f"each further checkpoint, {fewer} to {more}: {each:.2f} s of CPU, "
+            f"{each / each_bare:.1f} bare runs"
+        )
+    show(capsys, lines)
+
+
+def test_a_checkpoint_against_the_number_of_operands(benchmark, capsys, tmp_path):
+    """CPU seconds of one more checkpoint: the story written by hand, for N numbers."""
+    sides = {}
+    for n in (50, 113, 200, 400):
+        paths = [tmp_path / f"{n}-{i}.pt" for i in range(5)]
+        for path in paths:
+            torch.save(attend_to_the_min_and_copy(n), path)
+        for count in (1, 5):
+            given = [f"--checkpoint={path}" for path in paths[:count]]
+            command = pytest_command("claims/", "-n", "0", *given)
+            sides[f"{n}, {count}"] = partial(cost_of, command, allowed=(0, 1))
+    costs = in_turn(benchmark, sides, rounds=1)
+    each = {n: (costs[f"{n}, 5"].cpu - costs[f"{n}, 1"].cpu) / 4 for n in (50, 113, 200, 400)}
+    lines = [
+        f"N={n:3}: {seconds:5.2f} s of CPU for each further checkpoint of {n * n:,} inputs, "
+        f"peak {costs[f'{n}, 5'].peak:.0f} MiB"
+        for n, seconds in each.items()
+    ]
     show(capsys, lines)
