@@ -139,7 +139,7 @@ def run_claims(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Run]:
 def without_rounding(record: dict[str, Any]) -> dict[str, Any]:
     """What a claim's record or verdict says, but for how large a rounding was.
 
-    Claims that are held to 8 units of rounding measure how the model was computed: one thread rounds
+    Claims that are held to 8 units of rounding measure how the model was computed: one thread adds
     in another order than two.
     """
     if record.get("bound") != "≤ 8" and record.get("at_most") != 8:

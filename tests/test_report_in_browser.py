@@ -17,6 +17,7 @@ from models.min_of_two import REFERENCE
 from tests.conftest import DIFFERENT
 from tests.test_report import report
 
+pytestmark = pytest.mark.slow
 PARTS = ("behavior", "qk_circuit", "interventions")
 WIDTHS = {"desk": (1400, 900), "phone": (390, 844)}
 QUIET = (
