@@ -99,7 +99,7 @@ def test_refuted_claims_of_many_checkpoints_are_listed_of_a_few(run_claims, tmp_
     """The survey tells of the others; the counts stay whole."""
     for number in range(7):
         (tmp_path / f"{number}.safetensors").write_bytes(DIFFERENT.read_bytes())
-    run = run_claims(QK, "--checkpoint", tmp_path / "*.safetensors")
+    run = run_claims(QK, "--checkpoint", tmp_path / "*.safetensors", CI="true")
     assert run.output.count("\nFAILED claims/min_of_two/test_qk_circuit.py") == 5 * 3
     assert run.output.count("  refuted of ") == 5 * 3
     assert "and 2 more with refuted claims" in run.output
