@@ -20,6 +20,7 @@ from torch import Tensor
 import models.min_of_two as min_of_two
 from fixtures.checkpoint import read_checkpoint
 from fixtures.subject import Subject
+from fixtures.workers import available_cores, worker_count
 from models.min_of_two.weights import bridge_state_dict, untrained_parameters, with_zero_biases
 
 ROOT = Path(__file__).parent.parent
@@ -38,6 +39,18 @@ def subject_of(path: Path) -> Subject:
     """Everything about the checkpoint of a file, on the CPU."""
     checkpoint = read_checkpoint(path, "min_of_two", min_of_two.BUFFERS)
     return Subject(checkpoint, min_of_two.build(checkpoint, CPU), CPU)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def a_share_of_the_cores() -> None:
+    """Workers, and the runs that they start, don't take each other's cores.
+
+    Threads of torch that have no core each wait for the others by spinning: two workers of two
+    threads on two cores need up to ninety times as long for small steps as one.
+    """
+    threads = max(1, available_cores() // worker_count())
+    os.environ["OMP_NUM_THREADS"] = str(threads)
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(autouse=True)

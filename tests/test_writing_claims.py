@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import re
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -34,28 +37,29 @@ def test_new(circuits, verdict, token):
 '''.replace("{limit}", "thirty")
 
 
+def in_project(folder: Path, claims: str, story: str = "()") -> tuple[int, str]:
+    """Run these claims in a project of their own."""
+    for name in ("conftest.py", "pyproject.toml", "fixtures", "models"):
+        (folder / name).symlink_to(ROOT / name)
+    of_model = folder / "claims" / "min_of_two"
+    of_model.mkdir(parents=True)
+    (folder / "claims" / "__init__.py").touch()
+    (of_model / "__init__.py").write_text(f"STORY = {story}\n")
+    (of_model / "test_new.py").write_text(HEAD + claims)
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "claims", "-p", "no:cacheprovider", "--verdicts=found"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
 @pytest.fixture
 def run_claim(tmp_path):
     """Run one claim in a project of its own."""
-
-    def run_claim(claim: str, story: str = "()") -> tuple[int, str]:
-        for name in ("conftest.py", "pyproject.toml", "fixtures", "models"):
-            (tmp_path / name).symlink_to(ROOT / name)
-        folder = tmp_path / "claims" / "min_of_two"
-        folder.mkdir(parents=True)
-        (tmp_path / "claims" / "__init__.py").touch()
-        (folder / "__init__.py").write_text(f"STORY = {story}\n")
-        (folder / "test_new.py").write_text(HEAD + claim)
-        done = subprocess.run(
-            [sys.executable, "-m", "pytest", "claims", "-p", "no:cacheprovider"],
-            cwd=Path(tmp_path),
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
-        return done.returncode, done.stdout + done.stderr
-
-    return run_claim
+    return partial(in_project, tmp_path)
 
 
 def test_a_claim_that_holds(run_claim):
@@ -111,72 +115,82 @@ def test_a_claim_without_the_fixture_verdict(run_claim):
     assert "it lacks an @evidence and the fixture verdict" in output
 
 
-@pytest.mark.parametrize(
-    ("line", "said"),
-    [
-        ("if task is None: verdict(1, at_least=0)", "gave no verdict"),
-        ("verdict(float('nan'), at_least=0)", "measured nan"),
-        ("verdict(share(task.operands[:0] > 0), at_least=0)", "the set of inputs is empty"),
-        ("verdict(1)", "takes one bound"),
-        ("verdict(circuits.nothing, at_least=0)", "no attribute 'nothing'"),
-    ],
-)
-def test_what_is_no_verdict_is_an_error(run_claim, line, said):
-    body = GOOD[: GOOD.index("    verdict(")] + f"    {line}\n"
-    status, output = run_claim(body)
-    assert status == pytest.ExitCode.TESTS_FAILED
-    assert said in output
-    assert "0 hold, 0 refuted as expected, 0 refuted, 1 error" in output
+def saying(line: str) -> str:
+    """The claim, with another line in place of its verdict."""
+    return GOOD[: GOOD.index("    verdict(")] + f"    {line}\n"
 
 
-@pytest.mark.parametrize(
-    "line",
-    ["pytest.skip('not today')", "pytest.xfail('never mind')", "pytest.importorskip('nothing')"],
-)
-def test_a_claim_can_not_be_skipped(run_claim, line):
-    body = GOOD[: GOOD.index("    verdict(")] + f"    {line}\n"
-    status, output = run_claim(body)
-    assert status == pytest.ExitCode.TESTS_FAILED
-    assert "a claim gives a verdict; it can't be skipped" in output
-    assert "1 error" in output
+NO_VERDICT = {
+    "if task is None: verdict(1, at_least=0)": "gave no verdict",
+    "verdict(float('nan'), at_least=0)": "measured nan",
+    "verdict(share(task.operands[:0] > 0), at_least=0)": "the set of inputs is empty",
+    "verdict(1)": "takes one bound",
+    "verdict(circuits.nothing, at_least=0)": "no attribute 'nothing'",
+    **dict.fromkeys(
+        ("pytest.skip('not today')", "pytest.xfail('never mind')", "pytest.importorskip('no')"),
+        "a claim gives a verdict; it can't be skipped",
+    ),
+}
+NOT_A_NUMBER = GOOD.replace("verdict(0.5", "verdict(float('nan')")
+HIDDEN = GOOD.replace("    verdict(", "    try: verdict(") + "    except AssertionError: pass\n"
+JUDGED_TOGETHER = {
+    **{line: saying(line) for line in NO_VERDICT},
+    **{
+        mark: NOT_A_NUMBER.replace("@evidence", f"{mark}\n@evidence")
+        for mark in ("@pytest.mark.xfail", "@pytest.mark.skip")
+    },
+    "hidden": HIDDEN.replace("[0.3]", "[0.9]"),
+    "no control": GOOD.replace("(task, ", "(tmp_path, task, "),
+    "smallest example": PROPERTY.replace("at_least=30.0", "at_least=48.0"),
+    "worst example": PROPERTY.replace("at_least=30.0", "at_least=1.0"),
+}
+
+
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory):
+    """What became of each of these claims, which are judged in one run."""
+    folder = tmp_path_factory.mktemp("judged")
+    names = {f"test_new_{number}": name for number, name in enumerate(JUDGED_TOGETHER)}
+    claims = (JUDGED_TOGETHER[of].replace("test_new", name) for name, of in names.items())
+    status, output = in_project(folder, "\n".join(claims))
+    assert status == pytest.ExitCode.TESTS_FAILED, output
+    (checkpoint,) = json.loads((folder / "found").read_text())["checkpoints"]
+    found = {
+        re.search(r"test_new_\d+", record["claim"])[0]: record for record in checkpoint["claims"]
+    }
+    assert found.keys() == names.keys(), output
+    return {names[test]: record for test, record in found.items()}
+
+
+@pytest.mark.parametrize(("line", "said"), NO_VERDICT.items())
+def test_what_is_no_verdict_is_an_error(judged, line, said):
+    assert judged[line]["verdict"] == "error"
+    assert said in judged[line]["error"]
 
 
 @pytest.mark.parametrize("mark", ["@pytest.mark.xfail", "@pytest.mark.skip"])
-def test_a_mark_does_not_hide_an_error(run_claim, mark):
-    status, output = run_claim(
-        GOOD.replace("@evidence", f"{mark}\n@evidence").replace(
-            "verdict(0.5", "verdict(float('nan')"
-        )
-    )
-    assert status == pytest.ExitCode.TESTS_FAILED
-    assert "1 error" in output
+def test_a_mark_does_not_hide_an_error(judged, mark):
+    assert judged[mark]["verdict"] == "error"
 
 
-def test_a_hidden_refutation_is_a_refutation(run_claim):
-    hidden = GOOD.replace("    verdict(", "    try: verdict(") + "    except AssertionError: pass\n"
-    status, output = run_claim(hidden.replace("[0.3]", "[0.9]"))
-    assert status == pytest.ExitCode.TESTS_FAILED
-    assert "1 refuted" in output
+def test_a_hidden_refutation_is_a_refutation(judged):
+    assert judged["hidden"]["verdict"] == "refuted"
 
 
-def test_a_claim_that_asks_for_what_has_no_control(run_claim):
-    status, output = run_claim(GOOD.replace("(task, ", "(tmp_path, task, "))
-    assert status == pytest.ExitCode.TESTS_FAILED
-    assert "asks for tmp_path; a claim may ask for task, model" in output
+def test_a_claim_that_asks_for_what_has_no_control(judged):
+    said = judged["no control"]["error"]
+    assert "asks for tmp_path; a claim may ask for task, model" in said
 
 
-def test_a_property_is_refuted_by_its_smallest_example(run_claim):
-    status, output = run_claim(PROPERTY.replace("at_least=30.0", "at_least=48.0"))
-    assert status == pytest.ExitCode.TESTS_FAILED
-    assert "Every token's own logit is above thirty." in output
-    assert "required ≥ 48" in output
-    assert "0 hold, 0 refuted as expected, 1 refuted" in output
+def test_a_property_is_refuted_by_its_smallest_example(judged):
+    found = judged["smallest example"]
+    assert (found["verdict"], found["at_least"]) == ("refuted", 48.0)
+    assert found["sentence"] == "Every token's own logit is above thirty."
 
 
-def test_a_property_that_holds_reports_its_worst_example(run_claim):
-    status, output = run_claim(PROPERTY.replace("at_least=30.0", "at_least=1.0"))
-    assert status == 0, output
-    assert "1 hold" in output
+def test_a_property_that_holds_reports_its_worst_example(judged):
+    found = judged["worst example"]
+    assert (found["verdict"], found["at_least"]) == ("holds", 1.0)
 
 
 DRAWN_BEFORE_AND_AFTER = """
