@@ -159,7 +159,7 @@ def test_the_browser_refuses_the_network(opened):
 def test_the_first_page_tells_the_story(opened, made, width):
     page, run = opened(width), made[1]
     text = str(page.run("return document.querySelector('#first-page').innerText"))
-    assert "The story holds of 1 of 2 checkpoints." in text
+    assert "What was selected of the story holds of 1 of 2 checkpoints." in text
     for sentence in ("'=' attends to the smaller operand.", "The OV circuit copies"):
         assert sentence in text
     cells = page.run("return document.querySelectorAll('#first-page .cell').length")
@@ -167,6 +167,24 @@ def test_the_first_page_tells_the_story(opened, made, width):
     overflow = "return document.documentElement.scrollWidth - window.innerWidth"
     assert page.run(overflow) == 0, "nothing is wider than the window"
     assert page.run("return getComputedStyle(document.querySelector('#app')).display") == "none"
+
+
+def test_the_keys_are_the_browsers_on_the_first_page_and_back(opened):
+    """Allure listens to keys wherever it is."""
+    from selenium.webdriver.common.keys import Keys
+
+    page = opened()
+
+    def press_enter_on(selector: str) -> None:
+        page.run("document.querySelector(arguments[0]).focus()", selector)
+        page.browser.switch_to.active_element.send_keys(Keys.ENTER)
+
+    press_enter_on("#first-page summary")
+    page.wait("return document.querySelector('#first-page details').open", "the rest is unfolded")
+    press_enter_on("#first-page .evidence a")
+    page.wait("return document.documentElement.dataset.page === 'allure'", "a claim is shown")
+    press_enter_on("#to-first-page")
+    page.wait("return document.documentElement.dataset.page === 'first'", "the first page is")
 
 
 def test_the_tree_has_every_claim(opened, made, width):
