@@ -27,6 +27,7 @@ ROOT = Path(__file__).parent.parent
 CHECKPOINTS = ROOT / "models/min_of_two/checkpoints"
 DIFFERENT = CHECKPOINTS / "refuted/seed5.safetensors"
 REAL = ROOT.parent / "shared/checkpoints/min_int_model.pt"
+QK = "claims/min_of_two/test_qk_circuit.py"
 CPU = torch.device("cpu")
 
 
@@ -147,6 +148,15 @@ def run_claims(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Run]:
         return Run(done.returncode, done.stdout + done.stderr, claims)
 
     return run_claims
+
+
+@pytest.fixture(scope="session")
+def results(run_claims: Callable[..., Run], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What one part of the story leaves of a checkpoint that refutes some of it, for a report."""
+    folder = tmp_path_factory.mktemp("report") / "results"
+    done = run_claims(QK, f"--alluredir={folder}", "--checkpoint", DIFFERENT)
+    assert done.status == pytest.ExitCode.TESTS_FAILED, done.output
+    return folder
 
 
 def without_rounding(record: dict[str, Any]) -> dict[str, Any]:

@@ -15,11 +15,10 @@ import psutil
 import pytest
 
 from models.min_of_two import REFERENCE
-from tests.conftest import CHECKPOINTS, DIFFERENT, ROOT, without_rounding
+from tests.conftest import CHECKPOINTS, DIFFERENT, QK, ROOT, without_rounding
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install -e '.[cluster]'")
 OV = "claims/min_of_two/test_ov_circuit.py"
-QK = "claims/min_of_two/test_qk_circuit.py"
 RECIPE = [f"--{name}=8" for name in ("d-model", "d-head")] + ["--threads=1"]
 
 

@@ -15,10 +15,9 @@ from fixtures.results import Result, Results
 from fixtures.verdict_file import SCHEMA
 from models.min_of_two import REFERENCE
 from models.min_of_two.weights import canonical_weights
-from tests.conftest import CHECKPOINTS, ROOT, subject_of
+from tests.conftest import CHECKPOINTS, QK, ROOT, subject_of
 
 OV = "claims/min_of_two/test_ov_circuit.py"
-QK = "claims/min_of_two/test_qk_circuit.py"
 GAP = "test_attention_on_the_min_at_a_gap[2-0.75]"
 ATTENTION = "claims/min_of_two/test_attention.py"
 FAILED, USAGE = pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.USAGE_ERROR

@@ -2,47 +2,29 @@
 
 from __future__ import annotations
 
-import importlib
-import inspect
 import json
-import re
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from claims import min_of_two
 from fixtures.errors import CannotJudge
-from fixtures.pictures import Tradeoff, fingerprint
 from fixtures.report import allure
 from fixtures.report.assemble import assemble
 from fixtures.report.claim_page import claim_page
-from fixtures.report.first_page import Model, first_page
-from fixtures.report.history import History, Point, read_history
-from fixtures.report.run import Claim, read_run
+from fixtures.report.run import read_run
 from fixtures.report.staging import stage
 from fixtures.report.words import templates
 from fixtures.selection import claims_of
-from tests.conftest import DIFFERENT, ROOT
+from tests.conftest import DIFFERENT, QK, ROOT
 
-PART = "claims/min_of_two/test_qk_circuit.py"
-CLAIM = "test_the_row_is_strictly_decreasing[1.0]"
 ALLURE_HTML = """<html><head></head><body><div id="app"></div>
 <script async src="https://www.googletagmanager.com/gtag/js?id=G-0"></script>
     <script>
         window.dataLayer = window.dataLayer || [];
     </script></body></html>"""
-
-
-@pytest.fixture(scope="module")
-def results(run_claims, tmp_path_factory) -> Path:
-    """What one part of the story leaves of a checkpoint that refutes some of it."""
-    folder = tmp_path_factory.mktemp("report") / "results"
-    done = run_claims(PART, f"--alluredir={folder}", "--checkpoint", DIFFERENT)
-    assert done.status == pytest.ExitCode.TESTS_FAILED, done.output
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -58,34 +40,6 @@ def edited(results: Path, to: Path, **changes: object) -> Path:
     (path,) = to.glob("*-claims.json")
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
     return to
-
-
-def functions_of_claims() -> list:
-    found = []
-    for path in sorted((ROOT / "claims").glob("*/test_*.py")):
-        module = importlib.import_module(f"claims.{path.parent.name}.{path.stem}")
-        for name, function in vars(module).items():
-            if name.startswith("test_"):
-                found.append(pytest.param(function, id=f"{path.stem}.{name}"))
-    return found
-
-
-@pytest.mark.parametrize("claim", functions_of_claims())
-def test_every_claim_says_how_it_is_measured(claim):
-    paragraphs = inspect.cleandoc(claim.__doc__).split("\n\n")
-    assert len(paragraphs) == 3, "a sentence, a formula, and words"
-    sentences = re.split(r"\.(?= [A-Z'ε]|$)", " ".join(paragraphs[2].split()))[:-1]
-    assert 1 <= len(sentences) <= 3, sentences
-
-
-@pytest.mark.parametrize("step", min_of_two.STEPS, ids=lambda step: step.sentence)
-def test_the_evidence_of_each_step_is_of_its_kind(step):
-    assert step.pictured in step.evidence
-    for kind, name in step.evidence.items():
-        part, _, function = name.partition(".")
-        module = importlib.import_module(f"claims.min_of_two.test_{part}")
-        marks = getattr(module, f"test_{function}").pytestmark
-        assert [mark.args[0] for mark in marks if mark.name == "evidence"] == [kind], name
 
 
 def test_it_reads_a_run(run):
@@ -122,70 +76,13 @@ def test_a_file_that_is_none_of_a_run_is_said_in_a_sentence(results, tmp_path, n
         read_run(folder)
 
 
-def test_pictures_that_are_made_when_drawn_are_told_apart_by_what_they_are():
-    """Not by where in memory they are made: what is freed leaves its place to another."""
-
-    def found(number: int) -> bytes:
-        return fingerprint(Tradeoff("", lambda: [number]))
-
-    assert len({found(number) for number in range(20)}) == 20
-    assert found(1) == found(1)
-
-
-def test_a_page_reads_from_top_to_bottom(run):
-    claim = next(claim for claim in run.claims if claim.heading == "refuted as expected")
-    html = claim_page(claim, [], templates())
-    in_order = [
-        "The row of &#39;=&#39; is strictly decreasing.",
-        "refuted, as expected: told too strongly",
-        "<b>0.8995</b>, required ≥ 1",
-        "an untrained model has 0.457",
-        "data-picture=",
-        "Exceptions: 20",
-        "<span>35</span>",
-        "How it was measured",
-        "share of steps t → t + 1",
-        "Rung of evidence: weights",
-        "--checkpoint",
-    ]
-    places = [html.find(text) for text in in_order]
-    assert -1 not in places, in_order[places.index(-1)]
-    assert places == sorted(places)
-
-
-def test_what_a_claim_says_is_escaped(run):
-    claim = run.claims[0]
-    told = claim.record["sentence"]
-    claim.record["sentence"] = "<script>alert(1)</script>"
-    try:
-        pages = templates()
-        assert "<script>alert" not in claim_page(claim, [], pages)
-        assert "<script>alert" not in first_page(run, History(), pages)
-    finally:
-        claim.record["sentence"] = told
-
-
-def test_a_part_of_the_story_is_not_told_as_the_story(run):
-    survey, claims = run.surveys[0], [claim for claim in run.claims if claim.heading == "holds"]
-    whole = Model(survey, claims, History())
-    assert whole.verdict[0] == "The story holds of seed5.safetensors."
-    said = "What was selected of the story holds of seed5.safetensors."
-    assert replace(whole, narrowed=True).verdict[0] == said
-    left_out = run.not_selected["min_of_two"]
-    assert "behavior.accuracy_on_all_inputs" in left_out
-    assert not any(function.startswith("qk_circuit.") for function in left_out)
-    part = replace(whole, not_selected=left_out)
-    assert part.verdict[0] == said
-    assert f"{len(left_out)} of the story were not selected" in part.counts
-
-
 @pytest.mark.parametrize(
     ("arguments", "narrowed"),
     [
-        ((PART,), False),
-        ((PART, "-k", "strictly"), True),
-        ((PART, "-n", "2", "--deselect", f"{PART}::test_the_row_is_strictly_decreasing"), True),
-        ((f"{PART}::test_the_row_is_strictly_decreasing",), True),
+        ((QK,), False),
+        ((QK, "-k", "strictly"), True),
+        ((QK, "-n", "2", "--deselect", f"{QK}::test_the_row_is_strictly_decreasing"), True),
+        ((f"{QK}::test_the_row_is_strictly_decreasing",), True),
     ],
     ids=["a file", "-k", "--deselect in workers", "by name"],
 )
@@ -197,7 +94,7 @@ def test_it_is_known_what_narrows_a_run(run_claims, tmp_path, arguments, narrowe
 def test_a_run_that_judged_nothing_hides_the_one_before(run_claims, results, tmp_path):
     folder = edited(results, tmp_path / "stale", exit_status=0)
     for refused in (("--checkpoint", "nonexistent.safetensors"), ("-k", "nosuchclaim")):
-        run_claims(PART, *refused, f"--alluredir={folder}")
+        run_claims(QK, *refused, f"--alluredir={folder}")
         done = report(folder, "--gate")
         assert done.returncode == 2
         assert "judged nothing" in done.stderr
@@ -208,95 +105,6 @@ def test_a_file_that_is_no_python_is_a_part_that_was_not_selected(tmp_path, monk
     (tmp_path / "test_sound.py").write_text("def test_new(): ...")
     monkeypatch.setattr(min_of_two, "__path__", [str(tmp_path)])
     assert claims_of("min_of_two") == ["broken", "sound.new"]
-
-
-VERDICTS = {
-    "holds": ("The story holds of seed5.safetensors.", "holds"),
-    "refuted": ("The story does not hold of seed5.safetensors.", "refuted"),
-    "error": ("The story could not be judged of seed5.safetensors.", "error"),
-    "refuted as expected": ("Nothing that should hold was selected.", "says-nothing"),
-}
-
-
-@pytest.mark.parametrize("heading", VERDICTS)
-def test_the_verdict_is_that_of_what_should_hold(run, heading):
-    claims = [claim for claim in run.claims if claim.heading == "refuted as expected"]
-    if heading != "refuted as expected":
-        claims += [_under(heading, claim) for claim in run.claims if claim.heading == "holds"]
-    model = Model(run.surveys[0], claims, History())
-    assert model.verdict == VERDICTS[heading]
-    assert replace(model, unjudged=True).verdict == (
-        "The story was not judged to the end.",
-        "error",
-    )
-
-
-def _under(heading: str, claim: Claim) -> Claim:
-    return replace(claim, result=replace(claim.result, heading=heading))
-
-
-def test_what_moved_is_said_of_one_checkpoint_and_of_several(run):
-    claims = [_under("refuted", claim) for claim in run.claims if claim.heading == "holds"]
-    other = {**claims[0].record, "severity": "normal"}
-    moved = [replace(claims[0], result=replace(claims[0].result, record=other))]
-    said = Model(run.surveys[0], moved, History()).verdict
-    assert said == ("The story holds of seed5.safetensors, but 1 numbers moved.", "refuted")
-    second = replace(moved[0], result=replace(moved[0].result, record={**other, "path": "b.pt"}))
-    said = Model(run.surveys[0], [*moved, second], History()).verdict
-    assert said == ("The story holds of 2 of 2 checkpoints, but 2 numbers moved.", "refuted")
-
-
-def test_the_tree_tells_the_story(run, tmp_path):
-    stage(run, tmp_path / "staged", lambda claim: "<p></p>")
-    found = [json.loads(path.read_text()) for path in (tmp_path / "staged").glob("*-result.json")]
-    found.sort(key=lambda result: result["start"])
-    assert [result["name"] for result in found] == [c.record["sentence"] for c in run.claims]
-    assert {tuple(result["titlePath"]) for result in found} == {("min_of_two", "1. qk circuit")}
-    shown = [[result[name] for name in ("name", "fullName", "titlePath")] for result in found]
-    assert ".py" not in json.dumps(shown)
-    assert len({result["testCaseId"] for result in found}) == len(found)
-    assert [result["status"] for result in found].count("skipped") == 1
-    said = (tmp_path / "staged" / "environment.properties").read_text()
-    for wanted in ("seed5.safetensors", "40,000 inputs, float32 on cpu", "sha256=", "torch="):
-        assert wanted in said
-
-
-def test_the_history_knows_a_run_once(run, tmp_path):
-    once = History().with_run(run)
-    assert once.with_run(run).lines == once.lines
-    once.write(tmp_path / "history.jsonl")
-    assert read_history(tmp_path / "history.jsonl").lines == once.lines
-    claim = next(claim for claim in run.claims if CLAIM in claim.record["claim"])
-
-    def points(**before: object) -> list[Point]:
-        earlier = [{**line, "finished": "2020", **before} for line in once.lines]
-        return History(earlier).with_run(run).of("min_of_two", claim.record["claim"])
-
-    (again,) = points(margins={})
-    assert again.margin == claim.numbers["margin"]
-    assert [point.finished for point in points(sha256="another")] == ["2020", run.finished]
-
-
-def test_a_margin_over_checkpoints_is_on_both_pages(run):
-    now = History().with_run(run)
-    before = [{**line, "finished": "2020", "checkpoint": "old.pt"} for line in now.lines]
-    both = History([*before, *now.lines])
-    html = first_page(run, both, templates())
-    assert "Margins over 2 checkpoints" in html
-    assert "From old.pt to" in html
-    claim = run.claims[0]
-    points = both.of("min_of_two", claim.record["claim"])
-    assert "Margin over 2 checkpoints" in claim_page(claim, points, templates())
-
-
-@pytest.mark.parametrize(
-    "changed", [{"schema": "other"}, {"margins": {"a": "0.5"}}, {"margins": []}, {"sha256": []}]
-)
-def test_a_history_of_something_else_is_refused(run, tmp_path, changed):
-    (line,) = History().with_run(run).lines
-    (tmp_path / "history.jsonl").write_text(json.dumps(line | changed))
-    with pytest.raises(CannotJudge, match="line 1: not of a history of claims"):
-        read_history(tmp_path / "history.jsonl")
 
 
 def test_analytics_are_taken_out():
@@ -396,7 +204,7 @@ def test_a_checkpoint_that_can_not_be_read_is_told_of(needs_allure, run_claims, 
     (tmp_path / "broken.safetensors").write_bytes(b"broken")
     results, out = tmp_path / "results", tmp_path / "out.html"
     run_claims(
-        PART,
+        QK,
         f"--alluredir={results}",
         *("--checkpoint", tmp_path / "broken.safetensors", "--checkpoint", DIFFERENT),
     )

@@ -11,10 +11,9 @@ import pytest
 from claims.min_of_two import DECIDED_FOR
 from models.min_of_two import REFERENCE
 from models.min_of_two.constructed import attend_to_the_min_and_copy
-from tests.conftest import CHECKPOINTS, DIFFERENT, REAL, ROOT, without_rounding
+from tests.conftest import CHECKPOINTS, DIFFERENT, QK, REAL, ROOT, without_rounding
 
 CLAIMS = 63
-QK = "claims/min_of_two/test_qk_circuit.py"
 EXPECTED = {
     # DESIGN's measurements of the write-up's checkpoint, in float64 and by other code
     "test_accuracy_on_all_inputs[0.999]": "0.99965",
