@@ -18,7 +18,7 @@ from tests.conftest import DIFFERENT, Run, subject_of
 from tests.mutants import Original, mutants_of
 
 CONSTRUCTED_OPERANDS = 128
-BRIEF_EPOCHS = 30
+BRIEF_EPOCHS = 100
 UNTRAINED_SEEDS = (7, 8)
 NOISE = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 ACCURACY = "test_accuracy_on_all_inputs[0.999]"

@@ -64,7 +64,7 @@ def test_the_last_run_is_the_one_that_counts(results, tmp_path):
     folder = edited(results, tmp_path / "twice")
     (folder / "9999999999999999999-claims.json").write_text(json.dumps(again))
     run = read_run(folder)
-    assert (len(run.claims), run.exit_status) == (1, 0)
+    assert (len(run.claims), run.exit_status, run.earlier) == (1, 0, 1)
 
 
 @pytest.mark.parametrize("content", ["[]", "1", "{"])
@@ -134,7 +134,7 @@ def report(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize(
-    ("out", "said"), [(".", "not a file"), ("nowhere/a.html", "not a file"), ("a", "two files")]
+    ("out", "said"), [(".", "--out"), ("nowhere/a.html", "--out"), ("a", "two files")]
 )
 def test_what_can_not_be_written_is_refused_at_once(results, tmp_path, out, said):
     done = report(results, "--out", tmp_path / out, "--history", tmp_path / "a")

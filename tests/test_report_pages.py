@@ -144,10 +144,39 @@ def test_what_moved_is_said_of_one_checkpoint_and_of_several(run):
     other = {**claims[0].record, "severity": "normal"}
     moved = [replace(claims[0], result=replace(claims[0].result, record=other))]
     said = Model(run.surveys[0], moved, History()).verdict
-    assert said == ("The story holds of seed5.safetensors, but 1 numbers moved.", "refuted")
+    assert said == ("The story holds of seed5.safetensors, but 1 number moved.", "refuted")
     second = replace(moved[0], result=replace(moved[0].result, record={**other, "path": "b.pt"}))
     said = Model(run.surveys[0], [*moved, second], History()).verdict
     assert said == ("The story holds of 2 of 2 checkpoints, but 2 numbers moved.", "refuted")
+
+
+def test_each_setting_has_its_own_verdict(run):
+    """Two sizes are no population: what refutes one is not said of the other."""
+    good = [
+        replace(claim, result=replace(claim.result, heading="holds", record=other))
+        for claim in run.claims
+        for other in [
+            {**claim.record, "path": "small.pt", "checkpoint": "small.pt", "sha256": "f" * 64}
+            | {"inputs": "2500", "told_too_strongly": ""}
+        ]
+    ]
+    both = replace(run, claims=[*run.claims, *good], not_selected={})
+    html = first_page(both, History(), templates())
+    assert "The story does not hold of seed5.safetensors." in html
+    assert "The story holds of small.pt." in html
+    assert "The story holds of 1 of 2" not in html
+    assert "° decided for 40,000 inputs" in html
+    assert "the bound was decided for 40,000" in claim_page(good[0], [], templates())
+    assert "decided for" not in claim_page(run.claims[0], [], templates())
+
+
+def test_what_was_not_judged_is_said_of_its_model(run):
+    stopped = replace(run, unjudged=["claims/min_of_two/test_errors.py::test_it[a::b-1]"])
+    html = first_page(stopped, History(), templates())
+    assert "1 selected claims gave no verdict" in html
+    assert "was not judged to the end." in html
+    other = replace(run, unjudged=["claims/another/test_errors.py::test_it[1]"])
+    assert "was not judged to the end." not in first_page(other, History(), templates())
 
 
 def test_the_tree_tells_the_story(run, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -33,8 +34,6 @@ def test_as_many_workers_as_help(cores, checkpoints, gpu_gib, workers):
 
 
 def test_cores_are_those_of_the_affinity():
-    import os
-
     assert available_cores() <= len(os.sched_getaffinity(0))
 
 
@@ -48,6 +47,15 @@ def test_cores_are_those_of_the_affinity():
 )
 def test_names_are_short_and_differ(paths, names):
     assert short_names([Path(path) for path in paths]) == names
+
+
+@pytest.mark.parametrize("name", [b"not\xffutf8.pt", b"two\nlines.pt", "line\u2028.pt".encode()])
+def test_a_name_that_no_report_can_show_is_refused(tmp_path, run_claims, name):
+    path = tmp_path / os.fsdecode(name)
+    path.touch()
+    run = run_claims("claims/", "--collect-only", "--checkpoint", path)
+    assert run.status == pytest.ExitCode.USAGE_ERROR
+    assert "the name has signs that no report can show. Rename it." in run.output
 
 
 def test_the_cpu_is_chosen():

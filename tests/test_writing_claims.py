@@ -159,6 +159,10 @@ def judged(tmp_path_factory):
         re.search(r"test_new_\d+", record["claim"])[0]: record for record in checkpoint["claims"]
     }
     assert found.keys() == names.keys(), output
+    # Each of them fails a run: pytest lists it, and by its own count the exit status is not 0.
+    failed = set(re.findall(r"^(?:FAILED|ERROR) \S+::(test_new_\d+)", output, re.MULTILINE))
+    assert failed == {test for test, record in found.items() if record["verdict"] != "holds"}
+    assert "1 hold, 0 refuted as expected, 2 refuted, 11 errors" in output
     return {names[test]: record for test, record in found.items()}
 
 
