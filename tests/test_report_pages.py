@@ -135,6 +135,13 @@ def test_the_verdict_is_that_of_what_should_hold(run, heading):
     )
 
 
+def test_what_could_not_be_judged_is_counted_as_it_is_listed(run):
+    claims = [_under("error", claim) for claim in run.claims]
+    counts = Model(run.surveys[0], claims, History()).counts
+    told = "0 of 4 claims hold, 4 could not be judged, nor could 1 that are told too strongly"
+    assert counts == told
+
+
 def _under(heading: str, claim: Claim) -> Claim:
     return replace(claim, result=replace(claim.result, heading=heading))
 
