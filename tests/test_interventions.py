@@ -67,6 +67,16 @@ def test_ablation(small, component, how):
     assert largest_difference(logits, expected) <= 16
 
 
+@pytest.mark.parametrize("component", ["direct path", "head"])
+def test_what_comes_after_an_ablation_is_run(save, component):
+    """Here it is more than an addition: the residual stream is doubled before it is unembedded."""
+    subject = subject_of(save(small_weights()))
+    subject.model.add_hook("unembed.hook_in", lambda value, hook: 2 * value, is_permanent=True)
+    kept = {"direct path": by_hand(subject, subject.activations.attention), "head": direct(subject)}
+    logits = subject.intervene.ablate(component, "zero").all_logits
+    assert largest_difference(logits, (2 * kept[component]).expand_as(logits)) <= 16
+
+
 def test_attention_is_set(small):
     task = small.task
     position = task.max_position

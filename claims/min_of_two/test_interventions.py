@@ -1,6 +1,7 @@
 """The story is causal: what it says about attention and copying holds when each is set by hand.
 
-Every intervention runs the real model through its hooks.
+Every intervention is on the real model: by a hook where it has to run again, and on the logits of
+its own run where nothing comes after.
 """
 
 import pytest

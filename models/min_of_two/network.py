@@ -27,7 +27,6 @@ WIRING = Wiring(
     ),
     final_residual="blocks.0.hook_resid_post",
     before_unembedding="unembed.hook_in",
-    logits="unembed.hook_out",
 )
 
 
