@@ -301,10 +301,15 @@ def test_many_training_runs_are_told_together(checkpoints):
             one["sha256"] = f"{seed}-{one['sha256'][2:]}"
             runs.append(one)
     console = Console(width=100, record=True, file=io.StringIO())
-    print_surveys(console, surveys(runs))
+    (found,) = surveys(runs)
+    print_surveys(console, [found])
     said = console.export_text()
     assert "5 training runs" in said
     assert re.search(r"There is one attention head. +100 200 500 +1 *\n", said)
+    together = found.timelines
+    assert together.steps == [0, 100, 200, 300, 400, 500, 900]
+    assert together.shares == [[0, 1, 1, 1, 1, 1, 0.8]]
+    assert draw(together).startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize(
