@@ -201,7 +201,7 @@ def changed_least(change):
 
 TERMS, COUNT, GREATEST = Table.terms, counting._count, Table.two_greatest.func
 LOG_FACTORIALS, BY_THEIR_OWN = counting._log_factorials, counting._by_their_own
-LOST = certificate.lost_in_execution
+AGAINST, LOST = counting._Classes.against, certificate.lost_in_execution
 BROKEN = {
     "the sign of the answer's own term": changed_terms(lambda t: replace(t, own=negated(t.own))),
     "the sign of the others' terms": changed_terms(lambda t: replace(t, others=negated(t.others))),
@@ -228,6 +228,11 @@ BROKEN = {
         counting,
         "_by_their_own",
         lambda *a: replace(BY_THEIR_OWN(*a), free=BY_THEIR_OWN(*a).free + 1),
+    ),
+    "a rival is forgotten that may win": (
+        counting._Classes,
+        "against",
+        lambda classes, term: AGAINST(classes, term & (classes.rival > 0)),
     ),
     "wrong is counted as right": (
         counting,
