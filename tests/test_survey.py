@@ -310,6 +310,9 @@ def test_many_training_runs_are_told_together(checkpoints):
     assert together.steps == [0, 100, 200, 300, 400, 500, 900]
     assert together.shares == [[0, 1, 1, 1, 1, 1, 0.8]]
     assert draw(together).startswith(b"\x89PNG")
+    runs[-1]["claims"] = []
+    (found,) = surveys(runs)
+    assert found.timelines.shares[0][-1] == 0.75, "where it was not judged, it is not refuted"
 
 
 @pytest.mark.parametrize(
