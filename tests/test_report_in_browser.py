@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
 import time
 from pathlib import Path
 
@@ -14,32 +11,14 @@ from fixtures.errors import CannotJudge
 from fixtures.report.allure import run_allure
 from fixtures.report.run import Run, read_run
 from models.min_of_two import REFERENCE
+from tests.browser import Page, luminance, programs, served_slowly
 from tests.conftest import DIFFERENT
 from tests.test_report import report
 
 pytestmark = pytest.mark.slow
 PARTS = ("behavior", "qk_circuit", "interventions")
 WIDTHS = {"desk": (1400, 900), "phone": (390, 844)}
-QUIET = (
-    "--headless=new",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--hide-scrollbars",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 FRAME = "iframe[data-testid=test-result-description-frame]"
-
-
-def programs() -> tuple[str, str]:
-    """Chromium and its driver."""
-    browser = shutil.which("chromium") or shutil.which("google-chrome")
-    driver = shutil.which("chromedriver")
-    if not browser or not driver:
-        pytest.skip("no browser: apt-get install chromium chromium-driver brings one")
-    return browser, driver
 
 
 @pytest.fixture(scope="module")
@@ -59,61 +38,6 @@ def made(run_claims, tmp_path_factory) -> tuple[Path, Run]:
     done = report(folder / "results", "--out", folder / "claims.html")
     assert done.returncode == 0, done.stderr
     return folder / "claims.html", read_run(folder / "results")
-
-
-class Page:
-    """The report opened from a file, and what the browser saw of it."""
-
-    def __init__(self, path: Path, width: int, height: int, dark: bool) -> None:
-        from selenium.webdriver import Chrome, ChromeOptions, ChromeService
-
-        browser, driver = programs()
-        options = ChromeOptions()
-        options.binary_location = browser
-        for argument in [*QUIET, *["--no-sandbox"] * (os.geteuid() == 0)]:
-            options.add_argument(argument)
-        options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-        self.browser = Chrome(options, ChromeService(driver))
-        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
-        self.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        self.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
-        self.width = width
-        self.open(path.as_uri())
-
-    def open(self, address: str) -> None:
-        self.browser.get(address)
-        self.wait("return !!document.querySelector('#app > *')", "Allure's page is there")
-
-    def run(self, script: str, *arguments: object) -> object:
-        return self.browser.execute_script(script, *arguments)
-
-    def wait(self, script: str, what: str, seconds: float = 20) -> object:
-        """Until a script gives something true."""
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            if found := self.run(script):
-                return found
-            time.sleep(0.1)
-        raise AssertionError(f"after {seconds} s still not: {what}")
-
-    def click(self, selector: str) -> None:
-        self.run("document.querySelector(arguments[0]).click()", selector)
-
-    def requests(self) -> list[str]:
-        """Every address that was asked for, but for those that carry their content."""
-        messages = (
-            json.loads(e["message"])["message"] for e in self.browser.get_log("performance")
-        )
-        asked = (
-            message["params"]["request"]["url"]
-            for message in messages
-            if message["method"] == "Network.requestWillBeSent"
-        )
-        return [address for address in asked if not address.startswith(("data:", "about:"))]
-
-    def errors(self) -> list[str]:
-        return [entry["message"] for entry in self.browser.get_log("browser")]
 
 
 @pytest.fixture
@@ -149,8 +73,7 @@ def test_it_opens_quietly_and_alone(opened, made, width):
 
 def test_the_browser_refuses_the_network(opened):
     page = opened()
-    page.run("fetch('http://127.0.0.1:8/').catch(() => {})")
-    time.sleep(0.5)
+    page.run("return fetch('http://127.0.0.1:8/').catch(() => {})")
     refused = [error for error in page.errors() if "127.0.0.1:8" in error]
     assert refused
     assert all("Content Security Policy" in error for error in refused)
@@ -189,18 +112,22 @@ def test_the_keys_are_the_browsers_on_the_first_page_and_back(opened):
 
 def test_the_tree_has_every_claim(opened, made, width):
     page, run = opened(width, "/"), made[1]
-    page.wait("return document.querySelector('[data-testid=tree-section]')", "there is a tree")
-    time.sleep(0.5)
-    for _ in range(4):  # model, checkpoint, part, claim: open what is closed
-        page.run(
-            """document.querySelectorAll("[data-testid=tree-section]").forEach((section) => {
-                 const group = section.parentElement;
-                 if (!group.querySelector("[data-testid=tree-leaf]") &&
-                     group.querySelectorAll("[data-testid=tree-section]").length === 1)
-                   section.querySelector("[data-testid=tree-arrow]").click();
-               })"""
-        )
-        time.sleep(0.3)
+    shown = (
+        "document.querySelectorAll('[data-testid=tree-section], [data-testid=tree-leaf]').length"
+    )
+    page.wait(f"return {shown} > 1", "there is a tree, opened to the parts of the story")
+    open_the_closed = f"""
+        const closed = [...document.querySelectorAll("[data-testid=tree-section]")].filter(
+          (section) => {{
+            const group = section.parentElement;
+            return !group.querySelector("[data-testid=tree-leaf]") &&
+              group.querySelectorAll("[data-testid=tree-section]").length === 1;
+          }});
+        const before = {shown};
+        closed.forEach((section) => section.querySelector("[data-testid=tree-arrow]").click());
+        return closed.length ? before : 0"""
+    while before := page.run(open_the_closed):
+        page.wait(f"return {shown} > {before}", "what was closed is open")
     names = page.run(
         "return [...document.querySelectorAll('[data-testid=tree-leaf-title]')]"
         ".map((leaf) => leaf.innerText)"
@@ -213,6 +140,17 @@ def test_the_tree_has_every_claim(opened, made, width):
     parts = ["1. behavior", "2. qk circuit", "3. interventions"]
     told_apart = [name for path in (REFERENCE, DIFFERENT) for name in (path.name, *parts)]
     assert groups == ["min_of_two", *told_apart], "no file of claims is named"
+
+
+def test_a_report_that_arrives_slowly_is_whole(opened, made):
+    """Allure's program runs before the data that it shows."""
+    page, run = opened(), made[1]
+    with served_slowly(made[0], before=b"<script async>") as address:
+        page.open(f"{address}#/")
+        page.wait("return document.querySelector('[data-testid=tree-section]')", "there is a tree")
+        page.open(f"{address}#{run.claims[0].page}")
+        page.wait(f"return document.querySelector('{FRAME}')", "the claim's page is open")
+    assert page.errors() == []
 
 
 def test_a_refuted_claim_shows_its_counterexamples_and_picture(opened, made, width):
@@ -277,10 +215,3 @@ def test_it_can_be_read_in_the_light_and_in_the_dark(opened, dark):
         ink, paper = (luminance(color) for color in colors)
         assert (paper < 0.1) is dark
         assert (max(ink, paper) + 0.05) / (min(ink, paper) + 0.05) > 4.5, (selector, colors)
-
-
-def luminance(color: str) -> float:
-    """Relative luminance of rgb(r, g, b) (WCAG 2)."""
-    channels = [float(c) / 255 for c in color[color.index("(") + 1 : -1].split(",")[:3]]
-    linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
-    return sum(weight * c for weight, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
