@@ -172,10 +172,9 @@ def steps_of(checkpoint, verdicts_by_step):
     """Checkpoints of one training run, of which one claim is told."""
     for step, verdict in verdicts_by_step.items():
         one = copy.deepcopy(checkpoint)
-        heading = "holds" if verdict == "holds" else "refuted"
         one["path"], one["sha256"] = f"runs/one.step{step}.safetensors", f"{step:064x}"
         one["training"] = {"step": step, "loss": 1 / (1 + step), "recipe": {"seed": 1}}
-        one["claims"] = [{**one["claims"][0], "verdict": verdict, "heading": heading}]
+        one["claims"] = [{**one["claims"][0], "verdict": verdict, "heading": verdict}]
         yield one
 
 
@@ -197,6 +196,17 @@ def test_a_claim_is_true_from_the_step_on_after_which_it_stays_so(checkpoints, v
     assert run.steps == sorted(by_step)
     assert run.settled(found.rows[0].claim) == settled
     assert [row.judged for row in found.rows] == [1], "only the end of training is counted"
+
+
+def test_what_was_not_judged_in_training_is_not_called_refuted(checkpoints):
+    steps = list(steps_of(checkpoints[0], {0: "refuted", 100: "holds", 200: "error"}))
+    (run,) = survey_of(steps).runs
+    assert list(run.at(steps[0]["claims"][0]["claim"]).values()) == [False, True, None]
+    console = Console(width=100, record=True, file=io.StringIO())
+    print_surveys(console, surveys(steps))
+    said = console.export_text()
+    assert re.search(r"end not judged +1 claim\n +There is one attention head\.", said)
+    assert "not at the end" not in said
 
 
 def test_training_checkpoints_tell_their_step(run_claims, tmp_path):
@@ -313,6 +323,9 @@ def test_many_training_runs_are_told_together(checkpoints):
     runs[-1]["claims"] = []
     (found,) = surveys(runs)
     assert found.timelines.shares[0][-1] == 0.75, "where it was not judged, it is not refuted"
+    console = Console(width=100, record=True, file=io.StringIO())
+    print_surveys(console, [found])
+    assert re.search(r"one attention head. +100 200 300 +1, 1 unjudged *\n", console.export_text())
 
 
 @pytest.mark.parametrize(
