@@ -29,6 +29,8 @@ DIFFERENT = CHECKPOINTS / "refuted/seed5.safetensors"
 REAL = ROOT.parent / "shared/checkpoints/min_int_model.pt"
 QK = "claims/min_of_two/test_qk_circuit.py"
 CPU = torch.device("cpu")
+TOO_LONG = 900
+"""Seconds: no process that the tests start takes so long, on however slow a machine."""
 
 
 def small_weights(operands: int = 7, d_model: int = 5, seed: int = 0) -> dict[str, Tensor]:
@@ -137,7 +139,7 @@ def run_claims(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Run]:
             env=outer | {"COLUMNS": "100", **environment},
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=TOO_LONG,
         )
         claims = {}
         for case in ElementTree.parse(junit).iter("testcase") if junit.exists() else ():

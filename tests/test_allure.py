@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from models.min_of_two import REFERENCE
-from tests.conftest import CHECKPOINTS, ROOT
+from tests.conftest import CHECKPOINTS, ROOT, TOO_LONG
 
 PART = "claims/min_of_two/test_ov_circuit.py"
 
@@ -98,6 +98,10 @@ def test_nothing_is_drawn_without_it():
         "sys.exit(status or ('matplotlib' in sys.modules and 'it was drawn'))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", script],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=TOO_LONG,
     )
     assert done.returncode == 0, done.stderr

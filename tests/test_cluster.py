@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from models.min_of_two import REFERENCE
-from tests.conftest import CHECKPOINTS, DIFFERENT, QK, ROOT, without_rounding
+from tests.conftest import CHECKPOINTS, DIFFERENT, QK, ROOT, TOO_LONG, without_rounding
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install -e '.[cluster]'")
 OV = "claims/min_of_two/test_ov_circuit.py"
@@ -155,7 +155,7 @@ def killed_while(cluster, node, task, command):
             time.sleep(0.05)
         time.sleep(0.2)  # into the task
         cluster.remove_node(node, allow_graceful=False)
-        status = process.wait(timeout=300)
+        status = process.wait(timeout=TOO_LONG)
         output.seek(0)
         return status, output.read()
 
@@ -214,10 +214,8 @@ def test_a_sweep_whose_node_is_killed_ends_in_the_same_weights(tmp_path, two_nod
 @pytest.mark.slow
 def test_what_kills_every_worker_is_no_verdict(run_claims):
     """A checkpoint whose tasks die on every node: listed, and the run fails."""
-    started = time.monotonic()
     killer = {"PYTEST_PLUGINS": "tests.worker_killer", "WORKER_DIES_AT": "call:3"}
     run = run_claims(OV, "--cluster", PYTEST_XDIST_WORKER="gw0", PYTHONPATH=str(ROOT), **killer)
     assert run.status == pytest.ExitCode.TESTS_FAILED
     assert "lost on the cluster" in run.output
     assert "5 of 5 selected claims have no verdict" in run.output
-    assert time.monotonic() - started < 300

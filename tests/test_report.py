@@ -18,7 +18,7 @@ from fixtures.report.run import read_run
 from fixtures.report.staging import stage
 from fixtures.report.words import templates
 from fixtures.selection import claims_of
-from tests.conftest import DIFFERENT, QK, ROOT
+from tests.conftest import DIFFERENT, QK, ROOT, TOO_LONG
 
 ALLURE_HTML = """<html><head></head><body><div id="app"></div>
 <script async src="https://www.googletagmanager.com/gtag/js?id=G-0"></script>
@@ -130,7 +130,7 @@ def test_a_file_that_is_not_as_expected_is_refused(changed):
 
 def report(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "fixtures.report", *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=TOO_LONG)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 from claims.min_of_two import DECIDED_FOR
 from models.min_of_two import REFERENCE
 from models.min_of_two.constructed import attend_to_the_min_and_copy
-from tests.conftest import CHECKPOINTS, DIFFERENT, QK, REAL, ROOT, without_rounding
+from tests.conftest import CHECKPOINTS, DIFFERENT, QK, REAL, ROOT, TOO_LONG, without_rounding
 
 CLAIMS = 63
 EXPECTED = {
@@ -171,7 +171,11 @@ def test_collecting_imports_no_torch():
         "sys.exit(f'{status} {loaded}' if status or loaded else 0)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", script],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=TOO_LONG,
     )
     assert done.returncode == 0, done.stderr
     assert "claims/min_of_two/test_qk_circuit.py: 5" in done.stdout

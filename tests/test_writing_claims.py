@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, TOO_LONG
 
 HEAD = """
 import pytest
@@ -51,7 +51,7 @@ def in_project(folder: Path, claims: str, story: str = "()") -> tuple[int, str]:
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=TOO_LONG,
     )
     return done.returncode, done.stdout + done.stderr
 
