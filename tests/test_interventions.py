@@ -69,10 +69,16 @@ def test_ablation(small, component, how):
 
 @pytest.mark.parametrize("component", ["direct path", "head"])
 def test_what_comes_after_an_ablation_is_run(save, component):
-    """Here it is more than an addition: the residual stream is doubled before it is unembedded."""
+    """Here the residual stream is doubled before, where it is none that any input brings there."""
     subject = subject_of(save(small_weights()))
-    subject.model.add_hook("unembed.hook_in", lambda value, hook: 2 * value, is_permanent=True)
+    real = subject.activations.unembedded
+
+    def doubled(value, hook):
+        is_real = torch.cdist(value, real).amin(dim=-1, keepdim=True) < 1e-5
+        return torch.where(is_real, value, 2 * value)
+
     kept = {"direct path": by_hand(subject, subject.activations.attention), "head": direct(subject)}
+    subject.model.add_hook("unembed.hook_in", doubled, is_permanent=True)
     logits = subject.intervene.ablate(component, "zero").all_logits
     assert largest_difference(logits, (2 * kept[component]).expand_as(logits)) <= 16
 
