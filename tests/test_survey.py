@@ -10,6 +10,7 @@ import subprocess
 import sys
 
 import pytest
+from matplotlib.figure import Figure
 from rich.console import Console
 from scipy.stats import binomtest
 
@@ -200,10 +201,14 @@ def test_a_claim_is_true_from_the_step_on_after_which_it_stays_so(checkpoints, v
 
 def test_what_was_not_judged_in_training_is_not_called_refuted(checkpoints):
     steps = list(steps_of(checkpoints[0], {0: "refuted", 100: "holds", 200: "error"}))
-    (run,) = survey_of(steps).runs
-    assert list(run.at(steps[0]["claims"][0]["claim"]).values()) == [False, True, None]
+    found = survey_of(steps)
+    (run,) = found.runs
+    axes = Figure().subplots()
+    run.timeline(found.rows).draw(axes)
+    marks = {line.get_marker(): list(line.get_xdata()) for line in axes.lines}
+    assert marks == {"x": [0], "s": [100], ".": [200]}
     console = Console(width=100, record=True, file=io.StringIO())
-    print_surveys(console, surveys(steps))
+    print_surveys(console, [found])
     said = console.export_text()
     assert re.search(r"end not judged +1 claim\n +There is one attention head\.", said)
     assert "not at the end" not in said
