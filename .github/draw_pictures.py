@@ -6,9 +6,9 @@ import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from fixtures.checkpoint import read_checkpoint
-from fixtures.pictures import Picture, draw
-from fixtures.subject import Subject
+from mechanistic_claims.checkpoint.read import read_checkpoint
+from mechanistic_claims.measurement.pictures import Picture, draw
+from mechanistic_claims.measurement.subject import Subject
 from models import min_of_two
 
 checkpoint = read_checkpoint(min_of_two.REFERENCE, "min_of_two")

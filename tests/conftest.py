@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
-import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,21 +12,20 @@ import pytest
 import safetensors.torch
 import torch
 from torch import Tensor
+from xdist.scheduler import LoadFileScheduling
 
 import models.min_of_two as min_of_two
-from fixtures.checkpoint import read_checkpoint
-from fixtures.subject import Subject
-from fixtures.workers import available_cores, worker_count
+from mechanistic_claims.checkpoint.read import read_checkpoint
+from mechanistic_claims.measurement.subject import Subject
+from mechanistic_claims.session.workers import available_cores, worker_count
 from models.min_of_two.weights import bridge_state_dict, untrained_parameters, with_zero_biases
+from tests.runs import ROOT, Run, run_in_a_fork
 
-ROOT = Path(__file__).parent.parent
 CHECKPOINTS = ROOT / "models/min_of_two/checkpoints"
 DIFFERENT = CHECKPOINTS / "refuted/seed5.safetensors"
 REAL = ROOT.parent / "shared/checkpoints/min_int_model.pt"
 QK = "claims/min_of_two/test_qk_circuit.py"
 CPU = torch.device("cpu")
-TOO_LONG = 900
-"""Seconds: no process that the tests start takes so long, on however slow a machine."""
 
 
 def small_weights(operands: int = 7, d_model: int = 5, seed: int = 0) -> dict[str, Tensor]:
@@ -42,6 +37,12 @@ def subject_of(path: Path) -> Subject:
     """Everything about the checkpoint of a file, on the CPU."""
     checkpoint = read_checkpoint(path, "min_of_two", min_of_two.BUFFERS)
     return Subject(checkpoint, min_of_two.build(checkpoint, CPU), CPU)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling:
+    """The tests of a file share what they build."""
+    return LoadFileScheduling(config, log)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -108,48 +109,10 @@ def reference() -> Subject:
         return subject_of(min_of_two.REFERENCE)
 
 
-@dataclass(frozen=True)
-class Run:
-    """A run of pytest in a process of its own."""
-
-    status: int
-    output: str
-    claims: dict[tuple[str, str], dict[str, str]]
-
-    def verdicts(self, checkpoint: str) -> dict[str, str]:
-        """Verdict by claim of one checkpoint."""
-        return {
-            claim: properties["verdict"]
-            for (claim, of), properties in self.claims.items()
-            if of == checkpoint
-        }
-
-
 @pytest.fixture(scope="session")
-def run_claims(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Run]:
+def run_claims() -> Callable[..., Run]:
     """Run `pytest` with these arguments as a user would, and read its JUnit file."""
-
-    def run_claims(*arguments: str | Path, **environment: str) -> Run:
-        junit = tmp_path_factory.mktemp("run") / "junit.xml"
-        command = [sys.executable, "-m", "pytest", *map(str, arguments), f"--junitxml={junit}"]
-        outer = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
-        done = subprocess.run(
-            command,
-            cwd=ROOT,
-            env=outer | {"COLUMNS": "100", **environment},
-            capture_output=True,
-            text=True,
-            timeout=TOO_LONG,
-        )
-        claims = {}
-        for case in ElementTree.parse(junit).iter("testcase") if junit.exists() else ():
-            properties = {p.attrib["name"]: p.attrib["value"] for p in case.iter("property")}
-            if "checkpoint" in properties:
-                name = case.attrib["name"].replace(f"{properties['checkpoint']}-", "")
-                claims[name, properties["checkpoint"]] = properties
-        return Run(done.returncode, done.stdout + done.stderr, claims)
-
-    return run_claims
+    return run_in_a_fork
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,7 @@ It is told in a write-up (ckkissane/mech-interp-practice: a toy model trained to
 two ints), which shows by eye on one checkpoint what is held here to numbers on any.
 """
 
-from fixtures.claims import Step
+from mechanistic_claims import Step
 
 STORY = (
     "preconditions",

@@ -2,9 +2,18 @@
 
 import pytest
 
-from fixtures.claims import a_number, any_size, evidence, refuted
-from fixtures.measures import at, falling_pairs, mean, ordered_pairs, share
-from fixtures.pictures import Row
+from mechanistic_claims import (
+    Row,
+    any_size,
+    at,
+    evidence,
+    falling_pairs,
+    mean,
+    ordered_pairs,
+    quantitative,
+    refuted,
+    share,
+)
 
 SHARE, SCORE = "attention (share)", "mean difference of attention scores"
 
@@ -146,7 +155,7 @@ def test_all_attention_on_the_min(task, activations, verdict, paid, at_least):
     )
 
 
-@a_number
+@quantitative
 @evidence("activations")
 @pytest.mark.parametrize(("gap", "at_least"), [(1, 0.6), (2, 0.75), (5, 0.95), (10, 0.99)])
 def test_attention_on_the_min_at_a_gap(task, activations, verdict, gap, at_least):

@@ -2,8 +2,7 @@
 
 import pytest
 
-from fixtures.claims import evidence, refuted
-from fixtures.measures import share
+from mechanistic_claims import evidence, refuted, share
 
 
 @evidence("behavior")

@@ -5,8 +5,7 @@ Every list of a length is spoken of, by proof from the weights and by runs on li
 
 import pytest
 
-from fixtures.claims import a_number, evidence, precondition
-from fixtures.verdict import clopper_pearson
+from mechanistic_claims import evidence, precondition, quantitative
 
 DRAWS = 20_000
 
@@ -23,15 +22,11 @@ def test_it_takes_the_min_of_longer_lists(certificate, verdict, length, at_least
     cancels, so lists are counted by classes and not run. Every rounding is bounded outwards, which
     makes the number a proof about the stored weights in exact arithmetic.
     """
-    verdict(
-        certificate.counted(length).at_least,
-        at_least=at_least,
-        certified=True,
-        picture=certificate.tradeoff,
-    )
+    proved = certificate.counted(length).at_least
+    verdict(proved, at_least=at_least, picture=certificate.tradeoff)
 
 
-@a_number
+@quantitative
 @evidence("certificate")
 @pytest.mark.parametrize(("length", "at_least"), [(4, 0.99), (8, 0.99)])
 def test_rounding_does_not_overturn_it(certificate, verdict, length, at_least):
@@ -42,8 +37,7 @@ def test_rounding_does_not_overturn_it(certificate, verdict, length, at_least):
     The bound on rounding covers every sum and product from the weights to the logits, for lists of
     {length} numbers. What is counted is right in exact arithmetic and in any run.
     """
-    proved = certificate.counted(length, as_executed=True)
-    verdict(proved.at_least, at_least=at_least, certified=True)
+    verdict(certificate.counted(length, as_executed=True).at_least, at_least=at_least)
 
 
 @evidence("behavior")
@@ -56,7 +50,7 @@ def test_it_does_so_when_run(sampled, verdict, length, at_least):
     The lists are drawn evenly with a fixed seed and run through the real model. The bound is held
     by the 99.9 % Clopper-Pearson limit, not by the share.
     """
-    verdict(sampled(length, DRAWS), at_least=at_least, trials=DRAWS)
+    verdict(sampled(length, DRAWS), at_least=at_least)
 
 
 @precondition
@@ -71,5 +65,5 @@ def test_no_run_is_below_its_proof(sampled, certificate, verdict, length, at_lea
     A proof that claimed more than what runs show would be wrong. The lists are drawn evenly with a
     fixed seed and run through the real model.
     """
-    at_most = clopper_pearson(sampled(length, DRAWS), DRAWS)[1]
-    verdict(at_most - certificate.counted(length).at_least, at_least=at_least)
+    runs_right = sampled(length, DRAWS).upper_limit
+    verdict(runs_right - certificate.counted(length).at_least, at_least=at_least)

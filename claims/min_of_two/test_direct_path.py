@@ -2,9 +2,7 @@
 
 import pytest
 
-from fixtures.claims import evidence, precondition, refuted
-from fixtures.measures import share, spread
-from fixtures.pictures import Histogram
+from mechanistic_claims import Histogram, evidence, precondition, refuted, share, spread
 
 
 @precondition

@@ -2,9 +2,16 @@
 
 import pytest
 
-from fixtures.algebra import ROUNDING, decomposed_logits, rounding_unit
-from fixtures.claims import any_size, evidence, precondition
-from fixtures.measures import margin, share
+from mechanistic_claims import (
+    ROUNDING,
+    any_size,
+    decomposed_logits,
+    evidence,
+    margin,
+    precondition,
+    rounding_unit,
+    share,
+)
 
 
 @precondition

@@ -6,8 +6,7 @@ its own run where nothing comes after.
 
 import pytest
 
-from fixtures.claims import evidence
-from fixtures.measures import share
+from mechanistic_claims import evidence, share
 
 
 @evidence("intervention")
@@ -66,7 +65,7 @@ def test_without_the_head_the_answer_is_lost(task, activations, intervene, verdi
     """
     ablated = intervene.ablate("head", how)
     lost = activations.correct & ~ablated.answers(task.labels)
-    verdict(share(lost), at_least=at_least, trials=ablated.draws, exceptions=task.pairs[~lost])
+    verdict(share(lost), at_least=at_least, exceptions=task.pairs[~lost])
 
 
 @evidence("intervention")
@@ -86,7 +85,6 @@ def test_the_value_attended_to_is_the_answer(task, intervene, verdict, at_least)
     verdict(
         share(follows[task.differ]),
         at_least=at_least,
-        trials=patched.runs_of(task.differ),
         exceptions=task.pairs[task.differ & ~follows],
     )
 
@@ -120,6 +118,5 @@ def test_the_larger_operand_does_not_matter(task, activations, intervene, verdic
     verdict(
         share(stays[task.differ]),
         at_least=at_least,
-        trials=resampled.runs_of(task.differ),
         exceptions=task.pairs[task.differ & ~stays],
     )

@@ -2,8 +2,7 @@
 
 import pytest
 
-from fixtures.claims import any_size, evidence, refuted
-from fixtures.measures import margin, share
+from mechanistic_claims import any_size, evidence, margin, refuted, share
 
 LEAD = "OV diagonal minus the greatest other of its row"
 

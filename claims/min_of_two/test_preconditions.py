@@ -10,9 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fixtures.algebra import decomposed_logits, largest_difference
-from fixtures.claims import evidence, precondition
-from fixtures.properties import reproducible
+from mechanistic_claims import (
+    decomposed_logits,
+    evidence,
+    largest_difference,
+    precondition,
+    reproducible,
+)
 
 pytestmark = precondition
 

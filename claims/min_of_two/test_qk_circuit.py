@@ -2,8 +2,16 @@
 
 import pytest
 
-from fixtures.claims import any_size, evidence, refuted
-from fixtures.measures import falling_pairs, ordered_pairs, share, spread
+from mechanistic_claims import (
+    any_size,
+    evidence,
+    falling_pairs,
+    ordered_pairs,
+    ratio,
+    refuted,
+    share,
+    spread,
+)
 
 SCORE = "attention score (q·k / √d_head)"
 
@@ -111,7 +119,7 @@ def test_the_row_of_equals_has_the_most_structure(task, circuits, verdict, at_le
     """
     others = spread(circuits.qk.matrix[task.operands][:, task.operands])
     verdict(
-        spread(row_of_equals(circuits, task)) / others.amax(),
+        ratio(spread(row_of_equals(circuits, task)), others.amax()),
         at_least=at_least,
         picture=task.circuit(
             circuits.qk.matrix[:, task.operands],

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import torch
 
-    from fixtures.checkpoint import Checkpoint
-    from fixtures.subject import Parts
+    from mechanistic_claims import Checkpoint, Parts
 
 REFERENCE = Path(__file__).parent / "checkpoints" / "reference.safetensors"
 BUFFERS = ("blocks.0.attn.mask", "blocks.0.attn.IGNORE")
@@ -24,7 +23,7 @@ def build(checkpoint: Checkpoint, device: torch.device) -> Parts:
     Raises:
         CheckpointError: the tensors are not those of a min_of_two model.
     """
-    from fixtures.subject import Parts
+    from mechanistic_claims import Parts
     from models.min_of_two.network import WIRING, attention_weights, build_network
     from models.min_of_two.task import Task
     from models.min_of_two.weights import canonical_weights, with_positions

@@ -10,8 +10,7 @@ from torch import Tensor
 from transformer_lens.config import TransformerBridgeConfig
 from transformer_lens.model_bridge import TransformerBridge
 
-from fixtures.circuits import AttentionWeights
-from fixtures.subject import Layer, Wiring
+from mechanistic_claims import AttentionWeights, Layer, Wiring
 from models.min_of_two.weights import bridge_state_dict
 
 WIRING = Wiring(

@@ -12,8 +12,7 @@ from typing import Any
 
 import torch
 
-from fixtures.checkpoint import read_checkpoint
-from fixtures.training import Interval
+from mechanistic_claims import Interval, read_checkpoint
 from models.min_of_two.training import Recipe, Run, Seeds, Training
 
 STEPS_BETWEEN_SAVES = 100

@@ -13,7 +13,7 @@ from einops import rearrange, repeat
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from fixtures.pictures import Exceptions, Heatmap, Row
+from mechanistic_claims import Exceptions, Heatmap, Row, drawn
 
 SPLIT_SEED = 4
 DRAW_SEED = 0
@@ -224,6 +224,6 @@ class Task:
         [a, b, =] and [b, a, =] are given the same.
         """
         generator = torch.Generator().manual_seed(DRAW_SEED)
-        uniform = torch.rand(len(below), generator=generator, dtype=torch.float64)
+        uniform = drawn(torch.rand(len(below), generator=generator, dtype=torch.float64))
         of_pair = uniform.to(self.device)[self.representative]
         return (of_pair * below).long()

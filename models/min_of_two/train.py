@@ -21,9 +21,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from fixtures.checkpoint import read_checkpoint
-from fixtures.errors import CannotJudge
-from fixtures.training import forget, keep, saved_state
+from mechanistic_claims import CannotJudge, forget, keep, read_checkpoint, saved_state
 from models.min_of_two.sweep import Job, alone, jobs_of
 from models.min_of_two.training import Recipe, Training
 
@@ -165,9 +163,9 @@ def _one_alone(options: argparse.Namespace, out: Path) -> Path:
     return out
 
 
-def main() -> None:
+def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
-        prog="python -m models.min_of_two.train",
+        prog="mechanistic-claims train min_of_two",
         description="Train min_of_two checkpoints with the write-up's recipe.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
@@ -175,7 +173,7 @@ def main() -> None:
     said = f"the checkpoint, by default {FOLDER}/seed<seed>.safetensors; with --seeds the folder"
     parser.add_argument("--out", type=Path, help=said)
     parser.add_argument("--restart", action="store_true", help="forget an earlier run")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     wrong = []
     try:
         recipes(options)
@@ -195,9 +193,6 @@ def main() -> None:
     for path in filter(Path.exists, paths):
         trained = json.loads(read_checkpoint(path, "min_of_two").metadata["training"])
         print(f"{path}: loss {trained['loss']:.3e}, accuracy {trained['accuracy']:.5f}")
-    if wrong:
-        sys.exit("\n".join(wrong))
-
-
-if __name__ == "__main__":
-    main()
+    for said in wrong:
+        print(said, file=sys.stderr)
+    return int(bool(wrong))

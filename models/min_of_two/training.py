@@ -19,7 +19,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from fixtures.measures import margin
+from mechanistic_claims import margin
 from models.min_of_two.loss import (
     Pairs,
     Parameters,

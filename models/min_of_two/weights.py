@@ -15,8 +15,7 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from fixtures.checkpoint import Checkpoint
-from fixtures.errors import CannotJudge
+from mechanistic_claims import CannotJudge, Checkpoint
 
 AXES = {
     "embed.W_E": "token d_model",
@@ -51,7 +50,7 @@ MOST_OPERANDS = 1024
 TRAINED = ("W_E", "W_Q", "W_K", "W_V", "W_O", "W_U")
 REMEDY = (
     "Give a checkpoint of one layer of attention, without MLP or normalization, "
-    "saved by HookedTransformer, by the bridge, or by `python -m models.min_of_two.train`."
+    "saved by HookedTransformer, by the bridge, or by `mechanistic-claims train min_of_two`."
 )
 
 Tensors = Mapping[str, Tensor]

@@ -9,8 +9,7 @@ from itertools import pairwise
 import pytest
 import torch
 
-from fixtures.certificates.compactness import proofs
-from fixtures.verdict import clopper_pearson
+from mechanistic_claims.measurement.limits import clopper_pearson
 from models.min_of_two.constructed import attend_to_the_min_and_copy
 from tests.benchmarks.in_turn import show
 from tests.conftest import CHECKPOINTS, REAL, subject_of
@@ -75,6 +74,6 @@ def test_time_against_the_number_of_operands(capsys, tmp_path):
 
 
 def test_operations_against_what_is_proved(capsys):
-    found = proofs(subject_of(CHECKPOINT_FILES[0]).certificate)
+    found = subject_of(CHECKPOINT_FILES[0]).certificate.proofs((2, 3, 4, 8, 16))
     lines = [f"{p.name:10} K={p.length:2}  {p.operations:.2e} {p.bound:.6f}" for p in found]
     show(capsys, [f"{CHECKPOINT_FILES[0].name}: operations, bound", *lines])

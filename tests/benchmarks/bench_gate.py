@@ -120,7 +120,7 @@ def test_a_checkpoint_against_the_number_of_operands(benchmark, capsys, tmp_path
     """
     sizes = ",".join(str(n) for n in OPERANDS if n != SHIPPED)
     size = f"--number-of-operands={sizes}"
-    train = ["-m", "models.min_of_two.train", "--seeds=0", size, f"--out={SIZES}"]
+    train = ["-m", "mechanistic_claims", "train", "min_of_two", "--seeds=0", size, f"--out={SIZES}"]
     subprocess.run([sys.executable, *train], cwd=ROOT, check=True)
     sides = {}
     for n in OPERANDS:

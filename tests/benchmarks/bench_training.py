@@ -9,7 +9,7 @@ import torch
 from models.min_of_two.sweep import SEEDS_AT_ONCE
 from models.min_of_two.training import Recipe, Seeds, Training
 from tests.benchmarks.in_turn import Cost, in_turn, show
-from tests.plain_loop import plain_loop
+from tests.min_of_two.plain_loop import plain_loop
 
 EPOCHS = 10
 

@@ -1,0 +1,256 @@
+"""Every claim can be refuted, and by what: claims by mutants, as one matrix."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from functools import cached_property
+
+import pytest
+import torch
+
+from models.min_of_two import REFERENCE
+from models.min_of_two.constructed import CONSTRUCTED
+from models.min_of_two.training import Recipe, Training
+from models.min_of_two.weights import canonical_weights, untrained_parameters, with_zero_biases
+from tests.conftest import DIFFERENT, Run, subject_of
+from tests.min_of_two.mutants import Original, mutants_of
+
+CONSTRUCTED_OPERANDS = 128
+BRIEF_EPOCHS = 100
+UNTRAINED_SEEDS = (7, 8)
+NOISE = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
+ACCURACY = "test_accuracy_on_all_inputs[0.999]"
+TRUE_OF_ALL = ("attend_to_the_min_and_copy",)
+AS_ACCURATE = 0.999
+
+NO_FILE = "no file can be so: the architecture makes it true. Refuted in test_mutants.py."
+PROVED = "it is a theorem, if the certificate is right. Refuted in test_mutants.py by a wrong one."
+IS_ACCURACY = "it is accuracy."
+FOLLOWS = "it follows from accuracy: "
+NONE_CAN_EXIST = {
+    "test_attention_only_without_normalization": NO_FILE,
+    "test_the_pattern_is_the_softmax_of_the_scores": NO_FILE,
+    "test_it_is_the_same_on_every_input": NO_FILE,
+    "test_no_run_is_below_its_proof": PROVED,
+    "test_accuracy_on_all_inputs": IS_ACCURACY,
+    "test_accuracy_on_held_out_inputs": FOLLOWS + "40 wrong inputs are too few.",
+    "test_without_the_head_the_answer_is_lost": FOLLOWS
+    + "without its head the model sees '=' only, and its one answer is right on 1 % of inputs.",
+    "test_the_larger_operand_does_not_matter": FOLLOWS
+    + "the resampled input is answered as rightly as any.",
+}
+"""Why no mutant that answers as well can refute a claim."""
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """Verdicts of all claims on all mutants."""
+
+    run: Run
+
+    @cached_property
+    def claims(self) -> list[str]:
+        return list(dict.fromkeys(claim for claim, _ in self.run.claims))
+
+    @cached_property
+    def mutants(self) -> list[str]:
+        names = dict.fromkeys(file for _, file in self.run.claims)
+        return [file.removesuffix(".pt") for file in names]
+
+    def verdict(self, claim: str, mutant: str) -> str:
+        return self.run.claims[claim, f"{mutant}.pt"]["verdict"]
+
+    def accuracy(self, mutant: str) -> float:
+        return float(self.run.claims[ACCURACY, f"{mutant}.pt"].get("measured", "nan"))
+
+    def kills(self, claim: str, least_accuracy: float = 0.0) -> list[str]:
+        return [
+            mutant
+            for mutant in self.mutants
+            if self.verdict(claim, mutant) == "refuted" and self.accuracy(mutant) >= least_accuracy
+        ]
+
+    def told_too_strongly(self, claim: str) -> bool:
+        """Whether the sentence is one that the trained original refutes too."""
+        return self.verdict(claim, "original") == "refuted"
+
+    def __str__(self) -> str:
+        """The matrix as text: X refuted, . holds, e error; mutants by number."""
+        signs = {"refuted": "X", "holds": ".", "error": "e"}
+        lines = [
+            f"{i:3} {mutant:28} accuracy {self.accuracy(mutant):.5f}"
+            for i, mutant in enumerate(self.mutants)
+        ]
+        width = 46
+        for digit in (10, 1):
+            numbers = "".join(str(i // digit % 10) for i in range(len(self.mutants)))
+            lines.append(" " * (width + 1) + numbers)
+        for claim in self.claims:
+            name = "~" * self.told_too_strongly(claim) + claim.removeprefix("test_")
+            name = name if len(name) <= width else f"{name[: width - 14]}…{name[-13:]}"
+            row = "".join(signs[self.verdict(claim, mutant)] for mutant in self.mutants)
+            as_accurate = len(self.kills(claim, AS_ACCURATE))
+            why = "" if as_accurate else "  " + NONE_CAN_EXIST.get(claim.partition("[")[0], "?")
+            lines.append(f"{name:{width}} {row}  {as_accurate}{why}")
+        lines.append(f"last: by how many mutants of accuracy {AS_ACCURATE} or more it is refuted;")
+        lines.append("~ told too strongly: refuted of the original too")
+        return "\n".join(lines)
+
+
+@pytest.fixture(scope="module")
+def matrix(run_claims, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("mutants")
+    original = Original(canonical_weights(subject_of(REFERENCE).checkpoint))
+    checkpoints = {"original": original.weights, **mutants_of(original)}
+    checkpoints |= {f"noise_{scale}": original.noisy(scale) for scale in NOISE}
+    for seed in UNTRAINED_SEEDS:
+        parameters = untrained_parameters(original.n, 32, 32, seed)
+        checkpoints[f"untrained_{seed}"] = with_zero_biases(parameters)
+    checkpoints["retrained_seed_5"] = canonical_weights(subject_of(DIFFERENT).checkpoint)
+    checkpoints["trained_too_briefly"] = trained_too_briefly()
+    for name, algorithm in CONSTRUCTED.items():
+        checkpoints[name] = algorithm(CONSTRUCTED_OPERANDS)
+    given = []
+    for name, weights in checkpoints.items():
+        torch.save(weights, folder / f"{name}.pt")
+        given += ["--checkpoint", folder / f"{name}.pt"]
+    return Matrix(run_claims("claims/", "-n", "auto", *given))
+
+
+@torch.enable_grad()
+def trained_too_briefly():
+    training = Training(Recipe(threads=1))
+    for _ in range(BRIEF_EPOCHS):
+        training.epoch()
+    return with_zero_biases({name: weight.detach() for name, weight in training.parameters.items()})
+
+
+def test_every_claim_is_refuted_by_a_mutant_that_answers_as_well(matrix, show):
+    show("claims by mutants", str(matrix))
+    for claim in matrix.claims:
+        impossible = claim.partition("[")[0] in NONE_CAN_EXIST
+        assert bool(matrix.kills(claim, AS_ACCURATE)) != impossible, claim
+
+
+def test_every_mutant_is_refuted(matrix, show):
+    """By a claim that holds of the original: not by what is told too strongly anyway."""
+    mutants = [m for m in matrix.mutants if m not in ("original", "attend_to_the_min_and_copy")]
+    told = [claim for claim in matrix.claims if not matrix.told_too_strongly(claim)]
+    alive = [m for m in mutants if all(matrix.verdict(claim, m) != "refuted" for claim in told)]
+    score = f"{len(mutants) - len(alive)} of {len(mutants)} mutants are refuted; not refuted:"
+    show("mutation score", f"{score} {', '.join(alive)}")
+    small_noise = {f"noise_{scale}" for scale in NOISE if scale <= 0.01}
+    assert set(alive) <= small_noise
+
+
+def test_noise_refutes_more_and_more(matrix, show):
+    """The smallest noise at which each claim falls; each falls where the model is gone."""
+    by_scale = {}
+    for claim in matrix.claims:
+        falls = [s for s in NOISE if matrix.verdict(claim, f"noise_{s}") == "refuted"]
+        by_scale.setdefault(min(falls, default=math.inf), []).append(claim.removeprefix("test_"))
+    lines = [f"{scale:g}: {', '.join(claims)}" for scale, claims in sorted(by_scale.items())]
+    show("the smallest relative noise at which each claim falls", "\n".join(lines))
+    refuted = [
+        [matrix.verdict(claim, f"noise_{scale}") for claim in matrix.claims].count("refuted")
+        for scale in NOISE
+    ]
+    assert refuted == sorted(refuted)
+    assert refuted[0] < refuted[-4] < refuted[-3] < refuted[-2] < refuted[-1]
+
+
+def test_the_story_written_by_hand_holds_in_every_claim(matrix):
+    by_hand = "attend_to_the_min_and_copy"
+    assert {matrix.verdict(claim, by_hand) for claim in matrix.claims} == {"holds"}
+    strictly = matrix.run.claims["test_the_row_is_strictly_decreasing[1.0]", f"{by_hand}.pt"]
+    assert strictly["measured"] == "1"
+
+
+@pytest.mark.parametrize("mutant", ["vote_against_all_above", "vote_with_equals"])
+def test_right_answers_by_another_mechanism_are_refuted(matrix, mutant):
+    """All of attention but its averages, the QK circuit, and what interventions say of the two."""
+    assert matrix.accuracy(mutant) == 1.0
+    refuted = {
+        claim.partition("[")[0]
+        for claim in matrix.claims
+        if matrix.verdict(claim, mutant) == "refuted"
+    }
+    assert refuted >= {
+        "test_more_attention_on_the_min",
+        "test_always_more_attention_on_the_min",
+        "test_attention_on_the_smaller_operand",
+        "test_all_attention_on_the_min",
+        "test_attention_on_the_min_at_a_gap",
+        "test_preference_for_the_min_grows_with_the_gap",
+        "test_the_attended_token_gets_the_highest_logit",
+        "test_the_diagonal_is_strong",
+        "test_the_row_falls_at_almost_every_step",
+        "test_smaller_numbers_get_higher_scores",
+        "test_the_row_is_strictly_decreasing",
+        "test_swapped_attention_gives_the_max",
+        "test_the_value_attended_to_is_the_answer",
+        "test_the_ov_diagonal_is_enough",
+    }
+    assert (mutant == "vote_with_equals") == ("test_mean_attention_to_itself" in refuted)
+    assert not refuted & {"test_accuracy_on_all_inputs", "test_the_larger_operand_does_not_matter"}
+
+
+def test_ratios_of_nothing_are_errors_and_no_verdicts(matrix):
+    """Rows without a range, and an OV circuit whose eigenvalues are all 0: 0 / 0 is no number."""
+    errors = {
+        claim.partition("[")[0]
+        for claim in matrix.claims
+        if matrix.verdict(claim, "vote_against_all_above") == "error"
+    }
+    assert errors == {
+        "test_the_copying_score",
+        "test_where_the_row_rises_it_rises_little",
+        "test_the_row_of_equals_has_the_most_structure",
+    }
+    assert matrix.run.status == pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.mark.parametrize("seed", UNTRAINED_SEEDS)
+def test_no_untrained_model_passes_a_claim(matrix, seed):
+    for claim in matrix.claims:
+        is_precondition = matrix.run.claims[claim, "original.pt"]["precondition"] == "yes"
+        expected = "holds" if is_precondition else "refuted"
+        assert matrix.verdict(claim, f"untrained_{seed}") == expected, claim
+
+
+@pytest.mark.parametrize(
+    ("precondition", "mutant"),
+    [
+        ("test_one_head[1]", "head_twice"),
+        ("test_biases_and_positions_are_zero[0]", "prefers_the_first"),
+        ("test_biases_and_positions_are_zero[0]", "logit_bias"),
+        ("test_scores_are_the_qk_circuit[8]", "prefers_the_first"),
+        ("test_scores_are_the_qk_circuit[8]", "key_bias"),
+        ("test_logits_are_pattern_ov_and_direct_path[8]", "logit_bias"),
+        ("test_the_same_algebra_under_any_attention[8]", "logit_bias"),
+        ("test_the_order_of_the_operands_does_not_matter[8]", "prefers_the_first"),
+        ("test_the_weights_alone_tell_which_inputs_are_wrong[0.0]", "logit_bias"),
+    ],
+)
+def test_preconditions_are_refuted_by_what_they_exclude(matrix, precondition, mutant):
+    assert matrix.verdict(precondition, mutant) == "refuted"
+
+
+def test_two_heads_are_errors_and_not_verdicts(matrix):
+    assert matrix.verdict("test_the_row_falls_at_almost_every_step[0.95]", "head_twice") == "error"
+    assert matrix.accuracy("head_twice") > 0.999, "the same head twice answers as well"
+
+
+def test_a_refutation_can_be_read_and_repeated(matrix, run_claims):
+    again = re.search(
+        r"again: pytest '(claims/\S+accuracy_on_all_inputs\S+)' --checkpoint (\S+)",
+        matrix.run.output,
+    )
+    assert again is not None
+    repeated = run_claims(again[1], "--checkpoint", again[2])
+    assert repeated.status == pytest.ExitCode.TESTS_FAILED
+    assert "refuted of" in repeated.output
+    assert "Traceback" not in repeated.output
+    assert "fixtures/judging.py" not in repeated.output

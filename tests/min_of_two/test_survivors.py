@@ -1,0 +1,197 @@
+"""Looking for a hole: weights that keep every claim and don't do what the story says.
+
+hypothesis draws edits of the reference and holds every claim against them, in this process. Of what
+survives it asks on how many inputs the answer still comes about in the way that the story tells.
+"""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+from collections import Counter
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings, target
+from hypothesis import strategies as st
+
+import models.min_of_two as min_of_two
+from claims.min_of_two import STORY
+from mechanistic_claims.checkpoint.read import Checkpoint
+from mechanistic_claims.errors import CannotJudge
+from mechanistic_claims.measurement.measures import share
+from mechanistic_claims.measurement.subject import Subject
+from mechanistic_claims.session.given import MAY_ASK_FOR
+from mechanistic_claims.verdict.verdict import Judge
+from models.min_of_two.weights import canonical_weights
+from tests.conftest import CPU, subject_of
+from tests.min_of_two.mutants import Original, Weights, attn
+
+EXAMPLES = 150
+STORY_HOLDS_ON = 0.95
+"""The least share of inputs, of what survives: two interventions may each miss 3 %."""
+
+Claim = tuple[Callable[..., None], dict[str, Any]]
+original = Original(canonical_weights(subject_of(min_of_two.REFERENCE).checkpoint))
+
+
+def claims_that_must_hold() -> Iterator[Claim]:
+    """Each claim's function and parameters, but for those that are told too strongly."""
+    for part in STORY:
+        for name, function in vars(import_module(f"claims.min_of_two.test_{part}")).items():
+            marks = getattr(function, "pytestmark", [])
+            if not name.startswith("test_") or any(mark.name == "xfail" for mark in marks):
+                continue
+            choices = [
+                [parameters(names, value) for value in values]
+                for names, values in (mark.args for mark in marks if mark.name == "parametrize")
+            ]
+            for chosen in itertools.product(*choices):
+                yield function, {k: v for one in chosen for k, v in one.items()}
+
+
+def parameters(names: str | tuple[str, ...], value: Any) -> dict[str, Any]:
+    return {names: value} if isinstance(names, str) else dict(zip(names, value, strict=True))
+
+
+def refuted_by(subject: Subject) -> str | None:
+    """The first claim that does not hold; None of a survivor."""
+    for function, given_parameters in claims_that_must_hold():
+        judge = Judge()
+        available = {"verdict": judge, **given_parameters}
+        wanted = inspect.signature(function).parameters
+        available |= {name: getattr(subject, name) for name in wanted if name in MAY_ASK_FOR}
+        try:
+            function(**{name: available[name] for name in wanted})
+        except CannotJudge:
+            return function.__name__
+        if judge.verdict is None or not judge.verdict.holds:
+            return function.__name__
+    return None
+
+
+def story_holds_on(subject: Subject) -> float:
+    """The share of inputs answered as the story tells, every step shown on the input itself."""
+    task, intervene, attention = subject.task, subject.intervene, subject.activations.attention
+    on_min = subject.activations.attention_to(task.min_position)
+    others = attention.scatter(-1, task.min_position[:, None], 0.0)
+    others = others.masked_fill(~task.differ[:, None] & (torch.arange(3) < 2), 0.0)
+    attends = on_min > others.amax(dim=-1)
+    copies = intervene.attend_only_to(task.min_position).answers(task.labels)
+    follows = intervene.exchange_value(task.min_position, task.twins, task.random_donor)
+    swapped = intervene.attend(attention[:, task.swapped_positions])
+    causes = follows.answers(task.random_donor) | ~task.differ
+    return share(attends & copies & causes & swapped.answers(task.maximum))
+
+
+token = st.one_of(st.integers(0, original.n - 1), st.integers(original.n - 5, original.n - 1))
+size = st.floats(-3, 2, width=16).map(lambda exponent: 10.0**exponent)
+sign = st.sampled_from([-1.0, 1.0])
+kinds = {
+    "score of a number": st.tuples(token, size, sign),
+    "score of =": st.tuples(size, sign),
+    "value scaled": st.tuples(token, size, sign),
+    "values swapped": st.tuples(token, token),
+    "value of =": st.tuples(token, size),
+    "direct path": st.tuples(st.integers(0, 9), size),
+    "other rows": st.tuples(size),
+    "noise": st.tuples(size),
+}
+edits = st.one_of([st.tuples(st.just(kind), drawn) for kind, drawn in kinds.items()])
+
+
+def edited(now: Original, kind: str, drawn: tuple[Any, ...]) -> Weights:
+    w, n, embedding = now.weights, now.n, now.embedding
+    match kind, drawn:
+        case "score of a number", (t, amount, sign):
+            return now.scores_raised({t: sign * amount})
+        case "score of =", (amount, sign):
+            return now.scores_raised({n: sign * amount})
+        case "value scaled", (t, factor, sign):
+            value = (sign * factor - 1) * embedding[t] @ w[attn("W_V")][0]
+            return now.with_feature({t: 1.0}, value=value)
+        case "values swapped", (one, other):
+            return now.values_swapped(one, other) if one != other else dict(w)
+        case "value of =", (t, factor):
+            return now.with_feature({n: 1.0}, value=factor * embedding[t] @ w[attn("W_V")][0])
+        case "direct path", (seed, scale):
+            noise = torch.randn(n, generator=torch.Generator().manual_seed(seed))
+            return now.with_feature({n: 1.0}, unembedded=scale * noise)
+        case "other rows", (factor,):
+            query = factor * embedding[n] @ w[attn("W_Q")][0]
+            return now.with_feature(dict.fromkeys(range(n), 1.0), query=query)
+        case "noise", (scale,):
+            return now.noisy(scale)
+    raise AssertionError(kind)
+
+
+def subject_with(weights: Weights) -> Subject:
+    checkpoint = Checkpoint(Path("edited"), "min_of_two", "", weights)
+    return Subject(checkpoint, min_of_two.build(checkpoint, CPU), CPU)
+
+
+def test_the_reference_survives_and_does_what_the_story_says():
+    assert refuted_by(subject_with(dict(original.weights))) is None
+    assert story_holds_on(subject_with(dict(original.weights))) > 0.998
+
+
+def test_who_votes_does_not_do_what_the_story_says():
+    """Or the search could not find a hole."""
+    from models.min_of_two.constructed import vote_against_all_above
+
+    assert story_holds_on(subject_with(vote_against_all_above(20))) < 0.1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("one", [original.n - 3, original.n - 2])
+def test_a_known_survivor(one):
+    """A hole that is left: the values of the two greatest numbers may be faint, or backwards.
+
+    They are the minimum of few inputs. A closed one would fail this test.
+    """
+    faint = Original(edited(original, "value scaled", (one, 0.01, 1.0)))
+    backwards = edited(faint, "value scaled", (original.n - 1, 0.01, -1.0))
+    subject = subject_with(dict(backwards))
+    assert refuted_by(subject) is None
+    assert STORY_HOLDS_ON < story_holds_on(subject) < 0.98
+
+
+@pytest.mark.slow
+def test_what_survives_does_what_the_story_says(show):
+    killed_by: Counter[str] = Counter()
+    survivors: list[tuple[float, str]] = []
+
+    @settings(
+        max_examples=EXAMPLES,
+        derandomize=True,
+        deadline=None,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(st.lists(edits, min_size=1, max_size=2))
+    def search(drawn):
+        now = original
+        for kind, how in drawn:
+            now = Original(edited(now, kind, how))
+        subject = subject_with(dict(now.weights))
+        killer = refuted_by(subject)
+        if killer:
+            killed_by[killer] += 1
+            return
+        holds_on = story_holds_on(subject)
+        survivors.append((holds_on, str(drawn)))
+        target(1 - holds_on)
+        assert holds_on >= STORY_HOLDS_ON
+
+    search()
+    lines = [f"{len(survivors)} of {len(survivors) + killed_by.total()} edits survive every claim"]
+    lines += ["the survivors of which the story holds on the fewest inputs:"]
+    lines += [f"  {holds_on:.5f} {drawn}" for holds_on, drawn in sorted(set(survivors))[:12]]
+    lines += [f"killed by {claim}: {count}" for claim, count in killed_by.most_common()]
+    show("survivors", "\n".join(lines))
+    assert survivors
+    assert len(killed_by) >= 5

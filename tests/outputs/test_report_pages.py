@@ -1,0 +1,248 @@
+"""What stands on the report's pages: verdicts, claims, margins over checkpoints."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import json
+import re
+from dataclasses import replace
+
+import pytest
+
+from claims import min_of_two
+from mechanistic_claims.errors import CannotJudge
+from mechanistic_claims.measurement.certificates.compactness import Tradeoff
+from mechanistic_claims.measurement.pictures import fingerprint
+from mechanistic_claims.outputs.report import summary
+from mechanistic_claims.outputs.report.claim_page import claim_page
+from mechanistic_claims.outputs.report.first_page import first_page
+from mechanistic_claims.outputs.report.history import History, Point, read_history
+from mechanistic_claims.outputs.report.judged import Claim, read_run
+from mechanistic_claims.outputs.report.model import Model
+from mechanistic_claims.outputs.report.staging import stage
+from mechanistic_claims.outputs.report.words import templates
+from mechanistic_claims.verdict.headings import Heading
+from tests.conftest import ROOT
+
+CLAIM = "test_the_row_is_strictly_decreasing[1.0]"
+
+
+def changed(claim: Claim, held: dict | None = None, told: dict | None = None, **more) -> Claim:
+    """A claim of which something else is known."""
+    record = claim.record
+    more |= {"held": replace(record.held, **(held or {}))}
+    more |= {"told": replace(record.told, **(told or {}))}
+    return replace(claim, record=replace(record, **more))
+
+
+@pytest.fixture(scope="module")
+def run(results):
+    return read_run(results)
+
+
+def functions_of_claims() -> list:
+    found = []
+    for path in sorted((ROOT / "claims").glob("*/test_*.py")):
+        module = importlib.import_module(f"claims.{path.parent.name}.{path.stem}")
+        for name, function in vars(module).items():
+            if name.startswith("test_"):
+                found.append(pytest.param(function, id=f"{path.stem}.{name}"))
+    return found
+
+
+@pytest.mark.parametrize("claim", functions_of_claims())
+def test_every_claim_says_how_it_is_measured(claim):
+    paragraphs = inspect.cleandoc(claim.__doc__).split("\n\n")
+    assert len(paragraphs) == 3, "a sentence, a formula, and words"
+    sentences = re.split(r"\.(?= [A-Z'ε]|$)", " ".join(paragraphs[2].split()))[:-1]
+    assert 1 <= len(sentences) <= 3, sentences
+
+
+@pytest.mark.parametrize("step", min_of_two.STEPS, ids=lambda step: step.sentence)
+def test_the_evidence_of_each_step_is_of_its_kind(step):
+    assert step.pictured in step.evidence
+    for kind, name in step.evidence.items():
+        part, _, function = name.partition(".")
+        module = importlib.import_module(f"claims.min_of_two.test_{part}")
+        marks = getattr(module, f"test_{function}").pytestmark
+        assert [mark.args[0] for mark in marks if mark.name == "evidence"] == [kind], name
+
+
+def test_pictures_that_are_made_when_drawn_are_told_apart_by_what_they_are():
+    """Not by where in memory they are made: what is freed leaves its place to another."""
+
+    def found(number: int) -> bytes:
+        return fingerprint(Tradeoff("", lambda: [number]))
+
+    assert len({found(number) for number in range(20)}) == 20
+    assert found(1) == found(1)
+
+
+def test_a_page_reads_from_top_to_bottom(run):
+    claim = next(claim for claim in run.claims if claim.heading is Heading.REFUTED_AS_EXPECTED)
+    html = claim_page(claim, [], templates())
+    in_order = [
+        "The row of &#39;=&#39; is strictly decreasing.",
+        "refuted, as expected: told too strongly",
+        "<b>0.8995</b>, required ≥ 1",
+        "an untrained model has 0.457",
+        "data-picture=",
+        "Exceptions: 20",
+        "<span>35</span>",
+        "How it was measured",
+        "share of steps t → t + 1",
+        "Rung of evidence: weights",
+        "--checkpoint",
+    ]
+    places = [html.find(text) for text in in_order]
+    assert -1 not in places, in_order[places.index(-1)]
+    assert places == sorted(places)
+
+
+def test_what_a_claim_says_is_escaped(run):
+    claim = changed(run.claims[0], told={"sentence": "<script>alert(1)</script>"})
+    pages = templates()
+    assert "alert(1)" in claim_page(claim, [], pages)
+    assert "<script>alert" not in claim_page(claim, [], pages)
+    html = first_page(replace(run, claims=[claim, *run.claims[1:]]), History(), pages)
+    assert "alert(1)" in html
+    assert "<script>alert" not in html
+
+
+def test_a_part_of_the_story_is_not_told_as_the_story(run):
+    survey, claims = (
+        run.surveys[0],
+        [claim for claim in run.claims if claim.heading is Heading.HOLDS],
+    )
+    whole = Model(survey, claims, History())
+    assert summary.verdict(whole)[0] == "The story holds of seed5.safetensors."
+    said = "What was selected of the story holds of seed5.safetensors."
+    assert summary.verdict(replace(whole, narrowed=True))[0] == said
+    left_out = run.not_selected["min_of_two"]
+    assert "behavior.accuracy_on_all_inputs" in left_out
+    assert not any(function.startswith("qk_circuit.") for function in left_out)
+    part = replace(whole, not_selected=left_out)
+    assert summary.verdict(part)[0] == said
+    assert f"{len(left_out)} of the story were not selected" in summary.counts(part)
+
+
+VERDICTS = {
+    "holds": ("The story holds of seed5.safetensors.", "holds"),
+    "refuted": ("The story does not hold of seed5.safetensors.", "refuted"),
+    "error": ("The story could not be judged of seed5.safetensors.", "error"),
+    "refuted as expected": ("Nothing that should hold was selected.", "says-nothing"),
+}
+
+
+@pytest.mark.parametrize("heading", VERDICTS)
+def test_the_verdict_is_that_of_what_should_hold(run, heading):
+    claims = [claim for claim in run.claims if claim.heading is Heading.REFUTED_AS_EXPECTED]
+    if heading != "refuted as expected":
+        claims += [_under(heading, claim) for claim in run.claims if claim.heading is Heading.HOLDS]
+    model = Model(run.surveys[0], claims, History())
+    assert summary.verdict(model) == VERDICTS[heading]
+    assert summary.verdict(replace(model, unjudged=True)) == (
+        "The story was not judged to the end.",
+        "error",
+    )
+
+
+def test_what_could_not_be_judged_is_counted_as_it_is_listed(run):
+    claims = [_under("error", claim) for claim in run.claims]
+    counts = summary.counts(Model(run.surveys[0], claims, History()))
+    told = "0 of 4 claims hold, 4 could not be judged, nor could 1 that are told too strongly"
+    assert counts == told
+
+
+def _under(heading: str, claim: Claim) -> Claim:
+    return changed(claim, heading=Heading.named(heading))
+
+
+def test_what_moved_is_said_of_one_checkpoint_and_of_several(run):
+    claims = [_under("refuted", claim) for claim in run.claims if claim.heading is Heading.HOLDS]
+    moved = [changed(claims[0], told={"severity": "normal"})]
+    said = summary.verdict(Model(run.surveys[0], moved, History()))
+    assert said == ("The story holds of seed5.safetensors, but 1 number moved.", "refuted")
+    second = changed(moved[0], held={"path": "b.pt"})
+    said = summary.verdict(Model(run.surveys[0], [*moved, second], History()))
+    assert said == ("The story holds of 2 of 2 checkpoints, but 2 numbers moved.", "refuted")
+
+
+def test_each_setting_has_its_own_verdict(run):
+    """Two sizes are no population: what refutes one is not said of the other."""
+    held = {"path": "small.pt", "name": "small.pt", "sha256": "f" * 64, "inputs": 2500}
+    good = [
+        changed(claim, held=held, told={"too_strong": ""}, heading=Heading.HOLDS)
+        for claim in run.claims
+    ]
+    both = replace(run, claims=[*run.claims, *good], not_selected={})
+    html = first_page(both, History(), templates())
+    assert "The story does not hold of seed5.safetensors." in html
+    assert "The story holds of small.pt." in html
+    assert "The story holds of 1 of 2" not in html
+    assert "° decided for 40,000 inputs" in html
+    assert "the bound was decided for 40,000" in claim_page(good[0], [], templates())
+    assert "decided for" not in claim_page(run.claims[0], [], templates())
+
+
+def test_what_was_not_judged_is_said_of_its_model(run):
+    stopped = replace(run, unjudged=["claims/min_of_two/test_errors.py::test_it[a::b-1]"])
+    html = first_page(stopped, History(), templates())
+    assert "1 selected claims gave no verdict" in html
+    assert "was not judged to the end." in html
+    other = replace(run, unjudged=["claims/another/test_errors.py::test_it[1]"])
+    assert "was not judged to the end." not in first_page(other, History(), templates())
+
+
+def test_the_tree_tells_the_story(run, tmp_path):
+    stage(run, tmp_path / "staged", lambda claim: "<p></p>")
+    found = [json.loads(path.read_text()) for path in (tmp_path / "staged").glob("*-result.json")]
+    found.sort(key=lambda result: result["start"])
+    assert [result["name"] for result in found] == [c.told.sentence for c in run.claims]
+    assert {tuple(result["titlePath"]) for result in found} == {("min_of_two", "1. qk circuit")}
+    shown = [[result[name] for name in ("name", "fullName", "titlePath")] for result in found]
+    assert ".py" not in json.dumps(shown)
+    assert len({result["testCaseId"] for result in found}) == len(found)
+    assert [result["status"] for result in found].count("skipped") == 1
+    said = (tmp_path / "staged" / "environment.properties").read_text()
+    for wanted in ("seed5.safetensors", "40,000 inputs, float32 on cpu", "sha256=", "torch="):
+        assert wanted in said
+
+
+def test_the_history_knows_a_run_once(run, tmp_path):
+    once = History().with_run(run)
+    assert once.with_run(run).lines == once.lines
+    once.write(tmp_path / "history.jsonl")
+    assert read_history(tmp_path / "history.jsonl").lines == once.lines
+    claim = next(claim for claim in run.claims if CLAIM in claim.told.claim)
+
+    def points(**before: object) -> list[Point]:
+        earlier = [{**line, "finished": "2020", **before} for line in once.lines]
+        return History(earlier).with_run(run).of("min_of_two", claim.told.claim)
+
+    (again,) = points(margins={})
+    assert again.margin == claim.record.verdict.margin
+    assert [point.finished for point in points(sha256="another")] == ["2020", run.finished]
+
+
+def test_a_margin_over_checkpoints_is_on_both_pages(run):
+    now = History().with_run(run)
+    before = [{**line, "finished": "2020", "checkpoint": "old.pt"} for line in now.lines]
+    both = History([*before, *now.lines])
+    html = first_page(run, both, templates())
+    assert "Margins over 2 checkpoints" in html
+    assert "From old.pt to" in html
+    claim = run.claims[0]
+    points = both.of("min_of_two", claim.told.claim)
+    assert "Margin over 2 checkpoints" in claim_page(claim, points, templates())
+
+
+@pytest.mark.parametrize(
+    "changed", [{"schema": "other"}, {"margins": {"a": "0.5"}}, {"margins": []}, {"sha256": []}]
+)
+def test_a_history_of_something_else_is_refused(run, tmp_path, changed):
+    (line,) = History().with_run(run).lines
+    (tmp_path / "history.jsonl").write_text(json.dumps(line | changed))
+    with pytest.raises(CannotJudge, match="line 1: not of a history of claims"):
+        read_history(tmp_path / "history.jsonl")

@@ -1,0 +1,358 @@
+"""Many checkpoints together: shares, kinds, and when in training a claim becomes true."""
+
+from __future__ import annotations
+
+import copy
+import io
+import json
+import re
+
+import pytest
+from matplotlib.figure import Figure
+from rich.console import Console
+from scipy.stats import binomtest
+
+from mechanistic_claims.errors import CannotJudge
+from mechanistic_claims.measurement.pictures import draw
+from mechanistic_claims.outputs.survey.surveys import surveys as surveys_of
+from mechanistic_claims.outputs.survey.terminal import print_surveys
+from mechanistic_claims.verdict.document import OF_CLAIM, checked_of
+from models.min_of_two.train import train
+from models.min_of_two.training import Recipe
+from tests.conftest import CHECKPOINTS, DIFFERENT, ROOT, small_weights, subject_of
+from tests.runs import suite
+
+WEIGHTS_AND_ATTENTION = {
+    "test_attention_on_the_smaller_operand",
+    "test_attention_on_the_min_at_a_gap",
+    "test_attention_is_split_evenly_between_equals",
+    "test_the_row_falls_at_almost_every_step",
+    "test_smaller_numbers_get_higher_scores",
+    "test_the_row_of_equals_has_the_most_structure",
+}
+
+
+def function(claim):
+    return claim.partition("::")[2].partition("[")[0]
+
+
+@pytest.fixture(scope="module")
+def run(run_claims, tmp_path_factory):
+    """The shipped checkpoints, and the one that differs."""
+    path = tmp_path_factory.mktemp("survey") / "verdicts.json"
+    given = ["--checkpoint", CHECKPOINTS / "*.safetensors", "--checkpoint", DIFFERENT]
+    return run_claims("claims/", "-n", "auto", "--verdicts", path, *given), path
+
+
+@pytest.fixture(scope="module")
+def checkpoints(run):
+    return json.loads(run[1].read_text())["checkpoints"]
+
+
+def became(claim, verdict):
+    """A claim of a file of verdicts, as if something else had come of it."""
+    told = {name: value for name, value in claim.items() if name in OF_CLAIM}
+    if verdict == "error":
+        return told | {"verdict": "error", "heading": "error", "error": "it was lost"}
+    margin = abs(claim["margin"]) if verdict == "holds" else -1.0
+    return claim | {"verdict": verdict, "heading": verdict, "margin": margin}
+
+
+def surveys(checkpoints):
+    return surveys_of(checked_of(checkpoints))
+
+
+def survey_of(checkpoints):
+    (found,) = surveys(checkpoints)
+    return found
+
+
+def command(*arguments):
+    return suite("survey", *arguments)
+
+
+def test_a_seed_of_the_same_accuracy_is_of_another_kind(checkpoints):
+    """Seed 5: right on 0.9997 of inputs, and not by the row of '='."""
+    same, other = survey_of(checkpoints).kinds
+    assert [name[:5] for name in same.names] == ["refer", "seed1", "seed2", "seed3"]
+    assert not same.refuted
+    assert other.names == ("seed5.safetensors",)
+    assert {function(claim) for claim in other.refuted} == WEIGHTS_AND_ATTENTION
+    (seed5,) = (one for one in checkpoints if one["path"].endswith("seed5.safetensors"))
+    accuracy = next(c for c in seed5["claims"] if "test_accuracy_on_all_inputs" in c["claim"])
+    assert accuracy["measured"] == 0.9997
+    assert seed5["training"]["step"] == 4000
+
+
+def test_the_share_of_checkpoints_has_its_limits(checkpoints):
+    for row in survey_of(checkpoints).rows:
+        assert row.judged == 5
+        limits = binomtest(row.holds, row.judged).proportion_ci(0.998, "exact")
+        assert (row.low, row.high) == pytest.approx((limits.low, limits.high), abs=1e-9)
+        assert row.spread is not None
+        assert row.spread == (min(row.margins), sorted(row.margins)[2], max(row.margins))
+        assert (row.spread[0] >= 0) == (row.holds == 5)
+
+
+def test_a_run_ends_with_its_survey(run):
+    output = run[0].output
+    assert run[0].status == 1
+    assert "checkpoints: 5 done, 1 refuted or in error, 0 left" in output
+    assert re.search(r"A 4: refutes none reference.safetensors, seed1.safetensors", output)
+    assert re.search(r"B 1: 10 refuted seed5.safetensors", output)
+    assert re.search(r"At a gap of 2, mean attention on +4 of 5 +0.122 1.000 +-0.14 .* \.X", output)
+    assert "On all of them: 46 claims (each of all such checkpoints on 0.251 or more" in output
+    assert max(map(len, output[output.index("= survey =") :].splitlines()[1:])) <= 100
+
+
+def test_files_say_together_what_one_run_says(run, checkpoints, tmp_path):
+    """Whatever their order; and again what the terminal said after the run."""
+    document = json.loads(run[1].read_text())
+    parts = []
+    for number, some in enumerate((checkpoints[3:], checkpoints[:3])):
+        parts.append(tmp_path / f"{number}.json")
+        parts[-1].write_text(json.dumps({**document, "checkpoints": some}))
+    whole = command(run[1])
+    together = command(*parts, "--pictures", tmp_path / "pictures")
+    assert (whole.returncode, together.returncode) == (0, 0), together.stderr
+    assert together.stdout.startswith(whole.stdout.rstrip())
+    body = whole.stdout.partition("\n")[2].strip().splitlines()[-4:]
+    assert all(line.rstrip() in run[0].output for line in body)
+    picture = tmp_path / "pictures/min_of_two-claims.png"
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_file_that_is_no_verdicts_is_said(run, tmp_path):
+    other = tmp_path / "other.json"
+    other.write_text('{"schema": "else"}')
+    found = command(run[1], other)
+    assert found.returncode == 2
+    assert f"{other}: its schema is 'else'" in found.stderr
+
+
+def test_a_checkpoint_judged_twice_counts_once_and_has_one_verdict(checkpoints):
+    again = copy.deepcopy(checkpoints)
+    assert survey_of([*checkpoints, *again]).rows == survey_of(checkpoints).rows
+    again[0]["claims"][0] = became(again[0]["claims"][0], "refuted")
+    with pytest.raises(CannotJudge, match="was judged twice, and differently"):
+        surveys([*checkpoints, *again])
+
+
+def test_the_same_file_judged_in_parts_is_one_and_another_of_its_name_is_not(checkpoints):
+    parts = [
+        {**checkpoints[0], "claims": checkpoints[0]["claims"][at]}
+        for at in (slice(0, 30), slice(30, None))
+    ]
+    assert survey_of([*parts, *checkpoints[1:]]).rows == survey_of(checkpoints).rows
+    retrained = {**checkpoints[1], "path": checkpoints[0]["path"]}
+    names = [name for kind in survey_of([checkpoints[0], retrained]).kinds for name in kind.names]
+    assert names == [f"reference.safetensors ({one['sha256'][:8]})" for one in checkpoints[:2]]
+
+
+def test_what_could_not_be_judged_counts_for_nothing(checkpoints):
+    broken = copy.deepcopy(checkpoints[0])
+    broken |= {"path": "broken.safetensors", "sha256": None, "training": None}
+    broken["claims"] = [became(claim, "error") for claim in broken["claims"]]
+    found = survey_of([*checkpoints, broken])
+    assert [(row.holds, row.judged, row.low) for row in found.rows] == [
+        (row.holds, row.judged, row.low) for row in survey_of(checkpoints).rows
+    ]
+    assert {row.errors for row in found.rows} == {1}
+    (kind,) = (kind for kind in found.kinds if kind.errors)
+    assert (kind.names, kind.refuted) == (("broken.safetensors",), frozenset())
+    console = Console(width=100, record=True, file=io.StringIO())
+    print_surveys(console, [found])
+    assert "1: could not be judged broken.safetensors" in console.export_text()
+
+
+def test_a_checkpoint_with_the_step_of_another_is_not_lost(checkpoints):
+    steps = list(steps_of(checkpoints[0], {0: "holds", 100: "holds"}))
+    edited = copy.deepcopy(steps[1]) | {"path": "runs/edited.safetensors", "sha256": "e" * 64}
+    edited["claims"][0] = became(edited["claims"][0], "refuted")
+    found = survey_of([*steps, edited])
+    assert len(found.ends) == 2
+    assert [row.holds for row in found.rows] == [1]
+
+
+def steps_of(checkpoint, verdicts_by_step):
+    """Checkpoints of one training run, of which one claim is told."""
+    for step, verdict in verdicts_by_step.items():
+        one = copy.deepcopy(checkpoint)
+        one["path"], one["sha256"] = f"runs/one.step{step}.safetensors", f"{step:064x}"
+        one["training"] = {"step": step, "loss": 1 / (1 + step), "recipe": {"seed": 1}}
+        one["claims"] = [became(one["claims"][0], verdict)]
+        yield one
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "settled"),
+    [
+        (["refuted", "holds", "holds"], 100),
+        (["holds", "refuted", "holds", "holds"], 200),
+        (["holds", "holds", "holds"], 0),
+        (["holds", "holds", "refuted"], None),
+        (["refuted", "error", "holds"], 200),
+    ],
+)
+def test_a_claim_is_true_from_the_step_on_after_which_it_stays_so(checkpoints, verdicts, settled):
+    by_step = {100 * number: verdict for number, verdict in enumerate(verdicts)}
+    steps = list(steps_of(checkpoints[0], by_step))
+    found = survey_of(reversed(steps))
+    (run,) = found.runs
+    assert run.steps == sorted(by_step)
+    assert run.settled(found.rows[0].claim) == settled
+    assert [row.judged for row in found.rows] == [1], "only the end of training is counted"
+
+
+def test_what_was_not_judged_in_training_is_not_called_refuted(checkpoints):
+    steps = list(steps_of(checkpoints[0], {0: "refuted", 100: "holds", 200: "error"}))
+    found = survey_of(steps)
+    (run,) = found.runs
+    axes = Figure().subplots()
+    run.timeline(found.rows).draw(axes)
+    marks = {line.get_marker(): list(line.get_xdata()) for line in axes.lines}
+    assert marks == {"x": [0], "s": [100], ".": [200]}
+    console = Console(width=100, record=True, file=io.StringIO())
+    print_surveys(console, [found])
+    said = console.export_text()
+    assert re.search(r"end not judged +1 claim\n +There is one attention head\.", said)
+    assert "not at the end" not in said
+
+
+def test_training_checkpoints_tell_their_step(run_claims, tmp_path):
+    """Real ones: of a small model, trained for a moment."""
+    out = tmp_path / "seed3.safetensors"
+    recipe = Recipe(seed=3, number_of_operands=12, d_model=8, d_head=8, epochs=90, threads=1)
+    import torch
+
+    with torch.enable_grad():
+        train(recipe, out, every=30)
+    verdicts = tmp_path / "verdicts.json"
+    behavior = ROOT / "claims/min_of_two/test_behavior.py"
+    run = run_claims(behavior, "--checkpoint", tmp_path / "*.safetensors", "--verdicts", verdicts)
+    found = survey_of(json.loads(verdicts.read_text())["checkpoints"])
+    (training,) = found.runs
+    assert training.name == "seed3.safetensors"
+    assert training.steps == [30, 60, 90]
+    assert training.losses == sorted(training.losses, reverse=True)
+    assert list(found.ends) == ["seed3.safetensors"]
+    assert "training of seed3.safetensors: 3 checkpoints, steps 30 to 90" in run.output
+    assert draw(training.timeline(found.rows)).startswith(b"\x89PNG")
+    assert draw(found.matrix).startswith(b"\x89PNG")
+
+
+def of_sizes(checkpoint, sizes, told=True):
+    """Checkpoints of so many numbers and widths, of which one claim is told."""
+    for number, (n, d_model) in enumerate(sizes):
+        one = copy.deepcopy(checkpoint)
+        one |= {"path": f"runs/{number}.safetensors", "sha256": f"{number:064x}", "inputs": n * n}
+        recipe = {"seed": number, "number_of_operands": n, "d_model": d_model}
+        one["training"] = {"step": 9, "loss": 0.1, "recipe": recipe} if told else None
+        one["claims"] = one["claims"][:1]
+        yield one
+
+
+def test_each_setting_has_its_own_shares(checkpoints):
+    """A share of checkpoints is one of a population: of one size and recipe."""
+    swept = list(of_sizes(checkpoints[0], [(50, 32), (50, 32), (200, 32), (200, 16)]))
+    swept[0]["claims"][0] = became(swept[0]["claims"][0], "refuted")
+    unread = {**swept[0], "inputs": None, "training": None, "sha256": None, "path": "b.pt"}
+    found = surveys([*swept, unread])
+    assert [(survey.setting, len(survey.ends)) for survey in found] == [
+        ("that can't be read", 1),
+        ("2,500 inputs, number of operands 50, d model 32", 2),
+        ("40,000 inputs, number of operands 200, d model 32", 1),
+        ("40,000 inputs, number of operands 200, d model 16", 1),
+    ]
+    assert [(row.holds, row.judged) for row in found[1].rows] == [(1, 2)]
+    console = Console(width=100, record=True, file=io.StringIO())
+    print_surveys(console, found[1:])
+    said = console.export_text()
+    assert "min_of_two by setting: on how many each claim holds" in said
+    assert re.search(r"There is one attention head. +1/2 +1/1 +1/1", said)
+    assert max(map(len, said.splitlines())) <= 100
+
+
+def test_what_tells_no_recipe_belongs_to_the_only_setting_of_its_size(checkpoints):
+    (other,) = of_sizes(checkpoints[0], [(200, 32)], told=False)
+    other |= {"path": "other.pt", "sha256": "f" * 64}
+    unread = {**other, "inputs": None, "sha256": None, "path": "broken.pt"}
+    of_one = list(of_sizes(checkpoints[0], [(200, 32), (200, 32)]))
+    (together,) = surveys([*of_one, other, unread])
+    assert (together.setting, len(together.ends)) == ("", 4)
+    of_two = list(of_sizes(checkpoints[0], [(200, 32), (200, 16)]))
+    assert [survey.setting for survey in surveys([*of_two, other])] == [
+        "that does not tell its recipe",
+        "number of operands 200, d model 32",
+        "number of operands 200, d model 16",
+    ]
+
+
+def test_no_checkpoint_is_lost_whatever_recipes_say(checkpoints):
+    """Recipes that differ in no word, in what rounds only, or that nobody tells."""
+    one, other = of_sizes(checkpoints[0], [(200, 32), (200, 32)])
+    one["training"]["recipe"] |= {"dropout": None, "threads": 1, "inputs": "odd"}
+    other["training"]["recipe"] |= {"threads": 2}
+    assert [len(survey.ends) for survey in surveys([one, other])] == [1, 1]
+    del one["training"]["recipe"]["dropout"]
+    assert [len(survey.ends) for survey in surveys([one, other])] == [2]
+    unread = {**one, "inputs": None, "training": None, "sha256": None, "path": "broken.pt"}
+    untold = [{**found, "training": None} for found in (one, other)]
+    assert [len(survey.ends) for survey in surveys([*untold, unread])] == [3]
+
+
+def test_more_settings_than_have_room_are_said_to_be_more(checkpoints):
+    settings = surveys(of_sizes(checkpoints[0], [(n, 32) for n in range(2, 32)]))
+    console = Console(width=100, record=True, file=io.StringIO())
+    print_surveys(console, settings)
+    said = console.export_text()
+    assert "and 22 more settings, told of above" in said
+    assert "On all of every setting: 1 claim" in said
+
+
+def test_many_training_runs_are_told_together(checkpoints):
+    """Claim by claim: from which step on, over the runs, and in how many never."""
+    runs = []
+    for seed, last in enumerate(["holds", "holds", "holds", "refuted", "holds"]):
+        by_step = {0: "refuted", 100 * (seed + 1): "holds", 900: last}
+        for one in steps_of(checkpoints[0], by_step):
+            one["training"]["recipe"] = {"seed": seed}
+            one["path"] = f"runs/seed{seed}.step{one['training']['step']}.safetensors"
+            one["sha256"] = f"{seed}-{one['sha256'][2:]}"
+            runs.append(one)
+    console = Console(width=100, record=True, file=io.StringIO())
+    (found,) = surveys(runs)
+    print_surveys(console, [found])
+    said = console.export_text()
+    assert "5 training runs" in said
+    assert re.search(r"There is one attention head. +100 200 500 +1 *\n", said)
+    together = found.timelines
+    assert together.steps == [0, 100, 200, 300, 400, 500, 900]
+    assert together.shares == [[0, 1, 1, 1, 1, 1, 0.8]]
+    assert draw(together).startswith(b"\x89PNG")
+    runs[-1]["claims"] = []
+    (found,) = surveys(runs)
+    assert found.timelines.shares[0][-1] == 0.75, "where it was not judged, it is not refuted"
+    console = Console(width=100, record=True, file=io.StringIO())
+    print_surveys(console, [found])
+    assert re.search(r"one attention head. +100 200 300 +1, 1 unjudged *\n", console.export_text())
+
+
+@pytest.mark.parametrize(
+    ("said", "training"),
+    [
+        ('{"step": 7, "loss": 0.5, "recipe": {}}', {"step": 7, "loss": 0.5, "recipe": {}}),
+        ('{"step": 7, "loss": NaN, "recipe": {}}', {"step": 7, "loss": None, "recipe": {}}),
+        ('{"step": 7, "recipe": {}}', {"step": 7, "loss": None, "recipe": {}}),
+        ('{"step": true, "recipe": {}}', None),
+        ('{"step": -1, "recipe": {}}', None),
+        ('{"step": 1, "recipe": 3}', None),
+        ("[1]", None),
+        ("3", None),
+        ("not JSON", None),
+        ("[" * 100_000, None),
+    ],
+)
+def test_what_a_file_says_of_its_training_is_read_or_left(save, said, training):
+    path = save(small_weights(), training=said)
+    assert subject_of(path).checkpoint.training == training

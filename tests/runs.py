@@ -1,0 +1,136 @@
+"""Runs of pytest as a user starts them, each in a process of its own.
+
+The process is forked from one that has imported torch and transformer_lens, and nothing of this
+project or of pytest: importing them anew is most of a run. What is about processes or imports
+themselves starts a new one.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+TOO_LONG = 900
+"""Seconds: no process that the tests start takes so long, on however slow a machine."""
+SUITE = [sys.executable, "-m", "mechanistic_claims"]
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(["torch", "transformer_lens.model_bridge", "scipy.special"])
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run of pytest printed, its exit status, and its JUnit file."""
+
+    status: int
+    output: str
+    junit: Path
+
+    @cached_property
+    def claims(self) -> dict[tuple[str, str], dict[str, str]]:
+        """The properties of each claim, by its name without the checkpoint, and the checkpoint."""
+        found = {}
+        cases = ElementTree.parse(self.junit).iter("testcase") if self.junit.exists() else ()
+        for case in cases:
+            properties = {p.attrib["name"]: p.attrib["value"] for p in case.iter("property")}
+            if "checkpoint" in properties:
+                name = case.attrib["name"].replace(f"{properties['checkpoint']}-", "")
+                found[name, properties["checkpoint"]] = properties
+        return found
+
+    def verdicts(self, checkpoint: str) -> dict[str, str]:
+        """Verdict by claim of one checkpoint."""
+        return {
+            claim: properties["verdict"]
+            for (claim, of), properties in self.claims.items()
+            if of == checkpoint
+        }
+
+
+def environment(**more: str) -> dict[str, str]:
+    """That of a user's terminal of a hundred columns, and no pytest around it."""
+    outer = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
+    return outer | {"COLUMNS": "100", **more}
+
+
+def run_in_a_fork(
+    *arguments: str | Path, cwd: Path = ROOT, junit: Path | None = None, **more: str
+) -> Run:
+    """Run pytest with these arguments."""
+    junit = junit or Path(tempfile.mkdtemp()) / "junit.xml"
+    known = "ignore:Module already imported:pytest.PytestAssertRewriteWarning"
+    given = ["-W", known, *map(str, arguments), f"--junitxml={junit}"]
+    with tempfile.NamedTemporaryFile("r", encoding="utf-8") as output:
+        process = FORKS.Process(
+            target=_pytest, args=(given, str(cwd), environment(**more), output.name)
+        )
+        process.start()
+        process.join(TOO_LONG)
+        assert process.exitcode is not None, f"it takes longer than {TOO_LONG} s: {given}"
+        return Run(process.exitcode, output.read(), junit)
+
+
+def _pytest(given: list[str], cwd: str, variables: Mapping[str, str], output: str) -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    with open(output, "w", encoding="utf-8") as file:
+        for descriptor in (1, 2):
+            os.dup2(file.fileno(), descriptor)
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    sys.stdout, sys.stderr = (open(fd, "w", closefd=False) for fd in (1, 2))  # noqa: SIM115
+    os.environ.clear()
+    os.environ.update(variables)
+    os.chdir(cwd)
+    sys.argv = ["pytest", *given]
+    sys.path[:] = [cwd, *(path for path in sys.path if path not in ("", str(ROOT)))]
+
+    import pytest
+
+    status = pytest.console_main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
+def run_in_a_process(*arguments: str | Path, cwd: Path = ROOT, **more: str) -> Run:
+    """The same in a process that has imported nothing."""
+    junit = Path(tempfile.mkdtemp()) / "junit.xml"
+    command = [sys.executable, "-m", "pytest", *map(str, arguments), f"--junitxml={junit}"]
+    done = run_command(command, cwd, **more)
+    return Run(done.returncode, done.stdout + done.stderr, junit)
+
+
+def run_command(
+    command: list[str], cwd: Path = ROOT, **more: str
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command,
+        cwd=cwd,
+        env=environment(**more),
+        capture_output=True,
+        text=True,
+        timeout=TOO_LONG,
+        check=False,
+    )
+
+
+def suite(*arguments: str | Path, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    """Run a command of `mechanistic-claims`."""
+    return run_command([*SUITE, *map(str, arguments)], cwd)
+
+
+def verdicts_in(path: Path) -> dict[str, Any]:
+    """What a file of --verdicts says, but for when."""
+    found: dict[str, Any] = json.loads(path.read_text())
+    assert set(found.pop("times")) == {"started", "seconds"}
+    return found

@@ -1,0 +1,218 @@
+"""What happens to a user who writes a claim: it works, or the suite says what is missing."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from tests.runs import ROOT, run_in_a_fork
+
+HEAD = """
+import pytest
+from hypothesis import given, strategies as st
+from mechanistic_claims import evidence, reproducible, share
+"""
+GOOD = '''
+@evidence("weights")
+@pytest.mark.parametrize("at_least", [0.3])
+def test_new(task, circuits, verdict, at_least):
+    """A sentence about {at_least}."""
+    verdict(0.5 if circuits.ov.matrix.std() > 1 else 0.0, at_least=at_least)
+'''
+PROPERTY = '''
+@evidence("weights")
+@given(token=st.integers(0, 199))
+@reproducible(examples=50)
+def test_new(circuits, verdict, token):
+    """Every token's own logit is above {limit}."""
+    verdict(circuits.ov.matrix[token, token], at_least=30.0, exceptions=[token])
+'''.replace("{limit}", "thirty")
+
+
+def in_project(folder: Path, claims: str, story: str = "()") -> tuple[int, str]:
+    """Run these claims in a project of their own, which has nothing but claims and models."""
+    (folder / "models").symlink_to(ROOT / "models")
+    of_model = folder / "claims" / "min_of_two"
+    of_model.mkdir(parents=True)
+    (folder / "claims" / "__init__.py").touch()
+    (of_model / "__init__.py").write_text(f"STORY = {story}\n")
+    (of_model / "test_new.py").write_text(HEAD + claims)
+    done = run_in_a_fork("claims", "-p", "no:cacheprovider", "--verdicts=found", cwd=folder)
+    return done.status, done.output
+
+
+@pytest.fixture
+def run_claim(tmp_path):
+    """Run one claim in a project of its own."""
+    return partial(in_project, tmp_path)
+
+
+def test_a_claim_that_holds(run_claim):
+    status, output = run_claim(GOOD)
+    assert status == 0, output
+    assert "A sentence about 0.3." in output
+
+
+@pytest.mark.parametrize(
+    ("without", "said"),
+    [
+        ('@evidence("weights")\n', "an @evidence"),
+        ('    """A sentence about {at_least}."""\n', "a docstring that says what is claimed"),
+    ],
+)
+def test_a_claim_that_lacks_something(run_claim, without, said):
+    status, output = run_claim(GOOD.replace(without, ""))
+    assert status == pytest.ExitCode.USAGE_ERROR
+    assert f"is no claim: it lacks {said}" in output
+
+
+@pytest.mark.parametrize(
+    ("was", "became", "said"),
+    [
+        ("about {at_least}", "about {0, 1}", "its docstring has braces"),
+        ('"weights"', '"wieghts"', "expected one of behavior, weights"),
+        ("at_least=at_least", "within=(0, float('nan'))", "a bound is a finite number"),
+        (
+            "at_least=at_least",
+            "at_least=at_least, trials=0",
+            "unexpected keyword argument 'trials'",
+        ),
+    ],
+)
+def test_a_slip_is_said(run_claim, was, became, said):
+    status, output = run_claim(GOOD.replace(was, became))
+    assert status != 0
+    assert said in output
+
+
+def test_what_an_untrained_model_passes_says_nothing(run_claim):
+    status, output = run_claim(GOOD.replace("else 0.0", "else 0.5"))
+    assert status == 0
+    assert "says nothing: an untrained model passes it too" in output
+    assert "1 say nothing" in output
+
+
+def test_a_part_of_the_story_without_a_file(run_claim):
+    status, output = run_claim(GOOD, story='("attention",)')
+    assert status == pytest.ExitCode.USAGE_ERROR
+    assert "tells of 'attention' in its STORY, but has no test_attention.py" in output
+
+
+def test_a_claim_without_the_fixture_verdict(run_claim):
+    status, output = run_claim('def test_new(task):\n    """It is true."""\n')
+    assert status == pytest.ExitCode.USAGE_ERROR
+    assert "it lacks an @evidence and the fixture verdict" in output
+
+
+def saying(line: str) -> str:
+    """The claim, with another line in place of its verdict."""
+    return GOOD[: GOOD.index("    verdict(")] + f"    {line}\n"
+
+
+NO_VERDICT = {
+    "if task is None: verdict(1, at_least=0)": "gave no verdict",
+    "verdict(float('nan'), at_least=0)": "measured nan",
+    "verdict(share(task.operands[:0] > 0), at_least=0)": "the set of inputs is empty",
+    "verdict(1)": "takes one bound",
+    "verdict(circuits.nothing, at_least=0)": "no attribute 'nothing'",
+    **dict.fromkeys(
+        ("pytest.skip('not today')", "pytest.xfail('never mind')", "pytest.importorskip('no')"),
+        "a claim gives a verdict; it can't be skipped",
+    ),
+}
+NOT_A_NUMBER = GOOD.replace("verdict(0.5", "verdict(float('nan')")
+HIDDEN = GOOD.replace("    verdict(", "    try: verdict(") + "    except AssertionError: pass\n"
+JUDGED_TOGETHER = {
+    **{line: saying(line) for line in NO_VERDICT},
+    **{
+        mark: NOT_A_NUMBER.replace("@evidence", f"{mark}\n@evidence")
+        for mark in ("@pytest.mark.xfail", "@pytest.mark.skip")
+    },
+    "hidden": HIDDEN.replace("[0.3]", "[0.9]"),
+    "no control": GOOD.replace("(task, ", "(tmp_path, task, "),
+    "smallest example": PROPERTY.replace("at_least=30.0", "at_least=48.0"),
+    "worst example": PROPERTY.replace("at_least=30.0", "at_least=1.0"),
+}
+
+
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory):
+    """What became of each of these claims, which are judged in one run."""
+    folder = tmp_path_factory.mktemp("judged")
+    names = {f"test_new_{number}": name for number, name in enumerate(JUDGED_TOGETHER)}
+    claims = (JUDGED_TOGETHER[of].replace("test_new", name) for name, of in names.items())
+    status, output = in_project(folder, "\n".join(claims))
+    assert status == pytest.ExitCode.TESTS_FAILED, output
+    (checkpoint,) = json.loads((folder / "found").read_text())["checkpoints"]
+    found = {
+        re.search(r"test_new_\d+", record["claim"])[0]: record for record in checkpoint["claims"]
+    }
+    assert found.keys() == names.keys(), output
+    # Each of them fails a run: pytest lists it, and by its own count the exit status is not 0.
+    failed = set(re.findall(r"^(?:FAILED|ERROR) \S+::(test_new_\d+)", output, re.MULTILINE))
+    assert failed == {test for test, record in found.items() if record["verdict"] != "holds"}
+    assert "1 hold, 0 refuted as expected, 2 refuted, 11 errors" in output
+    return {names[test]: record for test, record in found.items()}
+
+
+@pytest.mark.parametrize(("line", "said"), NO_VERDICT.items())
+def test_what_is_no_verdict_is_an_error(judged, line, said):
+    assert judged[line]["verdict"] == "error"
+    assert said in judged[line]["error"]
+
+
+@pytest.mark.parametrize("mark", ["@pytest.mark.xfail", "@pytest.mark.skip"])
+def test_a_mark_does_not_hide_an_error(judged, mark):
+    assert judged[mark]["verdict"] == "error"
+
+
+def test_a_hidden_refutation_is_a_refutation(judged):
+    assert judged["hidden"]["verdict"] == "refuted"
+
+
+def test_a_claim_that_asks_for_what_has_no_control(judged):
+    said = judged["no control"]["error"]
+    assert "asks for tmp_path; a claim may ask for task, weights" in said
+
+
+def test_a_property_is_refuted_by_its_smallest_example(judged):
+    found = judged["smallest example"]
+    assert (found["verdict"], found["at_least"]) == ("refuted", 48.0)
+    assert found["sentence"] == "Every token's own logit is above thirty."
+
+
+def test_a_property_that_holds_reports_its_worst_example(judged):
+    found = judged["worst example"]
+    assert (found["verdict"], found["at_least"]) == ("holds", 1.0)
+
+
+DRAWN_BEFORE_AND_AFTER = """
+from hypothesis import given, strategies as st
+from mechanistic_claims import reproducible
+
+def drawn():
+    cases = []
+
+    @given(st.lists(st.floats(0, 1, width=16), min_size=20))
+    @reproducible(examples=60)
+    def draw(case):
+        cases.append(case)
+
+    draw()
+    return cases
+
+before = drawn()
+import mechanistic_claims.measurement.pictures, models.min_of_two.train
+raise SystemExit(drawn() != before)
+"""
+
+
+def test_what_a_process_has_loaded_changes_no_drawn_case():
+    """hypothesis would draw constants of every module that is loaded by then."""
+    subprocess.run([sys.executable, "-c", DRAWN_BEFORE_AND_AFTER], cwd=ROOT, check=True)
