@@ -7,6 +7,7 @@ themselves starts a new one.
 
 from __future__ import annotations
 
+import gc
 import json
 import multiprocessing
 import os
@@ -59,8 +60,9 @@ class Run:
 
 
 def environment(**more: str) -> dict[str, str]:
-    """That of a user's terminal of a hundred columns, and no pytest around it."""
+    """That of a user's terminal of a hundred columns, with byte code, and no pytest around it."""
     outer = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
+    outer.pop("PYTHONDONTWRITEBYTECODE", None)
     return outer | {"COLUMNS": "100", **more}
 
 
@@ -82,20 +84,25 @@ def run_in_a_fork(
 
 
 def _pytest(given: list[str], cwd: str, variables: Mapping[str, str], output: str) -> None:
+    gc.freeze()  # pytest collects garbage three times, and what was imported is none
     signal.signal(signal.SIGINT, signal.default_int_handler)
     with open(output, "w", encoding="utf-8") as file:
         for descriptor in (1, 2):
             os.dup2(file.fileno(), descriptor)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     sys.stdout, sys.stderr = (open(fd, "w", closefd=False) for fd in (1, 2))  # noqa: SIM115
+    sys.dont_write_bytecode = False
     os.environ.clear()
     os.environ.update(variables)
     os.chdir(cwd)
     sys.argv = ["pytest", *given]
-    sys.path[:] = [cwd, *(path for path in sys.path if path not in ("", str(ROOT)))]
+    sys.path[:] = [path for path in sys.path if path not in ("", str(ROOT))]
 
     import pytest
+    import torch
 
+    if threads := variables.get("OMP_NUM_THREADS"):  # torch has read the one of its own start
+        torch.set_num_threads(int(threads))
     status = pytest.console_main()
     sys.stdout.flush()
     sys.stderr.flush()

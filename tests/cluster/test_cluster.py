@@ -16,7 +16,7 @@ import pytest
 
 from models.min_of_two import REFERENCE
 from tests.conftest import CHECKPOINTS, DIFFERENT, QK, ROOT, without_rounding
-from tests.runs import SUITE, TOO_LONG
+from tests.runs import SUITE, TOO_LONG, run_in_a_process
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install -e '.[cluster]'")
 OV = "claims/min_of_two/test_ov_circuit.py"
@@ -119,12 +119,12 @@ def test_what_a_cluster_has_not_is_said(run_claims, arguments, said):
     assert "Traceback" not in run.output
 
 
-def test_without_ray_it_is_said_how_to_get_it(run_claims, tmp_path):
+def test_without_ray_it_is_said_how_to_get_it(tmp_path):
     (tmp_path / "ray.py").write_text("raise ImportError('no ray here')")
-    run = run_claims(OV, "--cluster", PYTHONPATH=str(tmp_path))
+    run = run_in_a_process(OV, "--cluster", PYTHONPATH=str(tmp_path))
     assert run.status == pytest.ExitCode.USAGE_ERROR
     assert "--cluster: Ray is not installed (no ray here)" in run.output
-    assert ".[cluster]" in run.output
+    assert "mechanistic-claims[cluster]" in run.output
 
 
 @pytest.fixture
@@ -213,10 +213,12 @@ def test_a_sweep_whose_node_is_killed_ends_in_the_same_weights(tmp_path, two_nod
 
 
 @pytest.mark.slow
-def test_what_kills_every_worker_is_no_verdict(run_claims):
+def test_what_kills_every_worker_is_no_verdict():
     """A checkpoint whose tasks die on every node: listed, and the run fails."""
     killer = {"PYTEST_PLUGINS": "tests.cluster.worker_killer", "WORKER_DIES_AT": "call:3"}
-    run = run_claims(OV, "--cluster", PYTEST_XDIST_WORKER="gw0", PYTHONPATH=str(ROOT), **killer)
+    run = run_in_a_process(
+        OV, "--cluster", PYTEST_XDIST_WORKER="gw0", PYTHONPATH=str(ROOT), **killer
+    )
     assert run.status == pytest.ExitCode.TESTS_FAILED
     assert "lost on the cluster" in run.output
     assert "5 of 5 selected claims have no verdict" in run.output

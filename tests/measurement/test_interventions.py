@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from mechanistic_claims.measurement.cases import plain
 from mechanistic_claims.measurement.domain import EXHAUSTIVE, Domain
 from mechanistic_claims.measurement.interventions.outcome import Outcome
 from mechanistic_claims.measurement.measures import margin, share
@@ -102,7 +103,7 @@ def test_values_are_exchanged(small):
     donor = task.random_donor[task.representative]
     outcome = small.intervene.exchange_value(task.min_position, task.twins, donor)
     tokens = task.inputs[task.representative].clone()
-    tokens.scatter_(-1, task.min_position[task.representative][:, None], donor[:, None])
+    tokens.scatter_(-1, task.min_position[task.representative][:, None], plain(donor)[:, None])
     attention = small.activations.attention[task.representative]
     expected = by_hand(small, attention, tokens=tokens) + direct(small)
     assert largest_difference(outcome.all_logits, expected) <= 16
@@ -117,7 +118,7 @@ def test_what_differs_between_mirrored_inputs_is_run_on_each(small, position):
     one_hot = torch.nn.functional.one_hot(positions, 3)
     assert largest_difference(logits, by_hand(small, one_hot) + direct(small)) <= 16
     patched = small.intervene.exchange_value(positions, task.twins, task.random_donor)
-    tokens = task.inputs.scatter(-1, positions[:, None], task.random_donor[:, None])
+    tokens = task.inputs.scatter(-1, positions[:, None], plain(task.random_donor)[:, None])
     expected = by_hand(small, small.activations.attention, tokens=tokens) + direct(small)
     assert largest_difference(patched.all_logits, expected) <= 16
 
@@ -158,7 +159,7 @@ def test_ov_is_replaced(small):
 def test_inputs_are_replaced(small):
     others = small.task.inputs_with_another_maximum
     outcome = small.intervene.replace_inputs(others)
-    expected = run(small.parts, others[small.task.representative], []).squeeze(1)
+    expected = run(small.parts, plain(others)[small.task.representative], []).squeeze(1)
     assert largest_difference(outcome.all_logits, expected.double()) <= 4
 
 

@@ -19,7 +19,7 @@ from mechanistic_claims.verdict.verdict import held_to
 from models.min_of_two import REFERENCE
 from models.min_of_two.weights import canonical_weights
 from tests.conftest import CHECKPOINTS, QK, ROOT, subject_of
-from tests.runs import verdicts_in
+from tests.runs import run_in_a_process, verdicts_in
 
 OV = "claims/min_of_two/test_ov_circuit.py"
 GAP = "test_attention_on_the_min_at_a_gap[2-0.75]"
@@ -284,11 +284,11 @@ def test_the_exit_status(found, others, status, fail_on, expected):
     ["start:1", "collected:1", "setup:1", "setup:3", "call:1", "call:4", "teardown:2", "teardown:5",
      "reported:1", "reported:5", "finish:1"],
 )  # fmt: skip
-def test_a_worker_that_dies_never_leaves_a_claim_unjudged_and_0(run_claims, tmp_path, point, show):
+def test_a_worker_that_dies_never_leaves_a_claim_unjudged_and_0(tmp_path, point, show):
     path = tmp_path / "verdicts.json"
     seeds = [f"--checkpoint={CHECKPOINTS / f'seed{seed}.safetensors'}" for seed in (1, 2)]
     plugin = ("-p", "tests.cluster.worker_killer", "-n", "2")
-    run = run_claims(OV, *plugin, *seeds, "--verdicts", path, WORKER_DIES_AT=point)
+    run = run_in_a_process(OV, *plugin, *seeds, "--verdicts", path, WORKER_DIES_AT=point)
     verdicts = [found["verdict"] for found in run.claims.values() if "verdict" in found]
     judged = sum(verdict in ("holds", "refuted") for verdict in verdicts)
     show(f"worker killed at {point}", f"exit status {run.status}, {judged} of 10 claims judged")
@@ -298,11 +298,11 @@ def test_a_worker_that_dies_never_leaves_a_claim_unjudged_and_0(run_claims, tmp_
         assert json.loads(path.read_text())["exit_status"] == run.status
 
 
-def test_a_worker_that_is_lost_and_not_replaced_leaves_claims_unjudged(run_claims):
+def test_a_worker_that_is_lost_and_not_replaced_leaves_claims_unjudged():
     """And the killer kills, or the test above would say nothing."""
     seeds = [f"--checkpoint={CHECKPOINTS / f'seed{seed}.safetensors'}" for seed in (1, 2)]
     plugin = ("-p", "tests.cluster.worker_killer", "-n", "2", "--max-worker-restart=0")
-    run = run_claims(OV, *plugin, *seeds, WORKER_DIES_AT="call:2")
+    run = run_in_a_process(OV, *plugin, *seeds, WORKER_DIES_AT="call:2")
     assert run.status == FAILED
     assert "crashed" in run.output
     assert "of 10 selected claims have no verdict" in run.output
