@@ -1,3 +1,6 @@
-"""Claims are judged by this plugin. Whoever installs it needs no conftest.py."""
+"""Claims are judged by a pytest plugin, which is found where it is installed: this only names it.
 
-pytest_plugins = ["mechanistic_claims.plugin"]
+Not as `pytest_plugins`, which pytest refuses in a clone below another repository's root.
+"""
+
+import mechanistic_claims.plugin  # noqa: F401

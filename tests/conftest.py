@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import safetensors.torch
 import torch
+from filelock import FileLock
 from torch import Tensor
 from xdist.scheduler import LoadFileScheduling
 
@@ -113,6 +116,25 @@ def reference() -> Subject:
 def run_claims() -> Callable[..., Run]:
     """Run `pytest` with these arguments as a user would, and read its JUnit file."""
     return run_in_a_fork
+
+
+@pytest.fixture(scope="session")
+def shipped(run_claims: Callable[..., Run], tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """All shipped checkpoints and the one that differs, in one run of two workers.
+
+    It is made once for all workers of these tests; its verdicts are beside its JUnit file.
+    """
+    of_all = tmp_path_factory.getbasetemp()
+    of_all = of_all.parent if "PYTEST_XDIST_WORKER" in os.environ else of_all
+    kept, verdicts = of_all / "shipped.pickle", of_all / "shipped.json"
+    with FileLock(kept.with_suffix(".lock")):
+        if not kept.exists():
+            files = [*sorted(CHECKPOINTS.glob("*.safetensors")), DIFFERENT]
+            given = [f"--checkpoint={path}" for path in files]
+            run = run_claims("claims/", "-n", "2", f"--verdicts={verdicts}", *given)
+            kept.write_bytes(pickle.dumps(replace(run, verdict_file=verdicts)))
+    shipped: Run = pickle.loads(kept.read_bytes())
+    return shipped
 
 
 @pytest.fixture(scope="session")

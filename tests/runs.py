@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -37,6 +37,7 @@ class Run:
     status: int
     output: str
     junit: Path
+    verdict_file: Path | None = None
 
     @cached_property
     def claims(self) -> dict[tuple[str, str], dict[str, str]]:
@@ -66,44 +67,90 @@ def environment(**more: str) -> dict[str, str]:
     return outer | {"COLUMNS": "100", **more}
 
 
-def run_in_a_fork(
-    *arguments: str | Path, cwd: Path = ROOT, junit: Path | None = None, **more: str
-) -> Run:
+def started(
+    main: Callable[[list[str]], int],
+    *arguments: str | Path,
+    output: str,
+    errors: str,
+    cwd: Path = ROOT,
+    **more: str,
+) -> multiprocessing.process.BaseProcess:
+    """A process that runs a command of this project, which is where these outputs go."""
+    given = (list(map(str, arguments)), str(cwd), environment(**more), output, errors)
+    process = FORKS.Process(target=_run, args=(main, *given))
+    process.start()
+    return process
+
+
+def done(process: multiprocessing.process.BaseProcess) -> int:
+    """The exit status, waited for."""
+    process.join(TOO_LONG)
+    assert process.exitcode is not None, f"it takes longer than {TOO_LONG} s"
+    return process.exitcode
+
+
+def run_in_a_fork(*arguments: str | Path, cwd: Path = ROOT, **more: str) -> Run:
     """Run pytest with these arguments."""
-    junit = junit or Path(tempfile.mkdtemp()) / "junit.xml"
+    junit = Path(tempfile.mkdtemp()) / "junit.xml"
     known = "ignore:Module already imported:pytest.PytestAssertRewriteWarning"
-    given = ["-W", known, *map(str, arguments), f"--junitxml={junit}"]
+    given = ["-W", known, *arguments, f"--junitxml={junit}"]
     with tempfile.NamedTemporaryFile("r", encoding="utf-8") as output:
-        process = FORKS.Process(
-            target=_pytest, args=(given, str(cwd), environment(**more), output.name)
-        )
-        process.start()
-        process.join(TOO_LONG)
-        assert process.exitcode is not None, f"it takes longer than {TOO_LONG} s: {given}"
-        return Run(process.exitcode, output.read(), junit)
+        to = output.name
+        status = done(started(pytest_main, *given, output=to, errors=to, cwd=cwd, **more))
+        return Run(status, output.read(), junit)
 
 
-def _pytest(given: list[str], cwd: str, variables: Mapping[str, str], output: str) -> None:
+def suite(*arguments: str | Path, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    """Run a command of `mechanistic-claims`."""
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [Path(folder) / name for name in ("output", "errors")]
+        output, errors = map(str, paths)
+        status = done(started(suite_main, *arguments, output=output, errors=errors, cwd=cwd))
+        said = (path.read_text(encoding="utf-8") for path in paths)
+        return subprocess.CompletedProcess(arguments, status, *said)
+
+
+def pytest_main(given: list[str]) -> int:
+    import pytest
+
+    sys.argv = ["pytest", *given]
+    return pytest.console_main()
+
+
+def suite_main(given: list[str]) -> int:
+    from mechanistic_claims.__main__ import main
+
+    return main(given)
+
+
+def _run(
+    main: Callable[[list[str]], int],
+    given: list[str],
+    cwd: str,
+    variables: Mapping[str, str],
+    output: str,
+    errors: str,
+) -> None:
     gc.freeze()  # pytest collects garbage three times, and what was imported is none
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    with open(output, "w", encoding="utf-8") as file:
-        for descriptor in (1, 2):
-            os.dup2(file.fileno(), descriptor)
-        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    for descriptor, path in ((1, output), (2, errors)):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND), descriptor)
     sys.stdout, sys.stderr = (open(fd, "w", closefd=False) for fd in (1, 2))  # noqa: SIM115
     sys.dont_write_bytecode = False
     os.environ.clear()
     os.environ.update(variables)
     os.chdir(cwd)
-    sys.argv = ["pytest", *given]
     sys.path[:] = [path for path in sys.path if path not in ("", str(ROOT))]
 
-    import pytest
     import torch
 
     if threads := variables.get("OMP_NUM_THREADS"):  # torch has read the one of its own start
         torch.set_num_threads(int(threads))
-    status = pytest.console_main()
+    try:
+        status = main(given)
+    except SystemExit as exit_:
+        status = exit_.code if isinstance(exit_.code, int) else 1
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)
@@ -129,11 +176,6 @@ def run_command(
         timeout=TOO_LONG,
         check=False,
     )
-
-
-def suite(*arguments: str | Path, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    """Run a command of `mechanistic-claims`."""
-    return run_command([*SUITE, *map(str, arguments)], cwd)
 
 
 def verdicts_in(path: Path) -> dict[str, Any]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import signal
-import subprocess
+import os
 import time
+from collections.abc import Callable
 
 import pytest
 import safetensors.torch
@@ -17,9 +17,9 @@ from models.min_of_two.task import Task
 from models.min_of_two.train import finish_all, main, numbers, train
 from models.min_of_two.training import Recipe, Seeds, Training
 from models.min_of_two.weights import canonical_weights, untrained_parameters
-from tests.conftest import CHECKPOINTS, CPU, ROOT, subject_of, training_of
+from tests.conftest import CHECKPOINTS, CPU, subject_of, training_of
 from tests.min_of_two.plain_loop import plain_loop
-from tests.runs import SUITE
+from tests.runs import started, suite, suite_main
 
 
 def train_seeds(recipe, seeds, folder, every=None):
@@ -141,12 +141,11 @@ def test_a_seed_that_diverges_takes_no_other_along(tmp_path, monkeypatch):
 def test_sizes_are_swept_too(tmp_path):
     """Each size has a folder, and a sweep that is there is left as it is."""
     options = ["--number-of-operands=6,8", "--d-model=4,5", "--d-head=3", "--epochs=3"]
-    command = [*SUITE, "train", "min_of_two", *options, "--seeds=0-1"]
-    command += ["--threads=1", f"--out={tmp_path}"]
+    given = ["train", "min_of_two", *options, "--seeds=0-1", "--threads=1", f"--out={tmp_path}"]
     for _ in range(2):
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-        assert done.stdout.count(": loss ") == 8
-    assert "0/3" not in done.stderr, "it trained again"
+        ended = suite(*given)
+        assert ended.stdout.count(": loss ") == 8
+    assert "0/3" not in ended.stderr, "it trained again"
     recipe = training_of(tmp_path / "n8-d4-h3/seed1.safetensors")["recipe"]
     assert [recipe[name] for name in ("number_of_operands", "d_model", "seed")] == [8, 4, 1]
 
@@ -154,15 +153,10 @@ def test_sizes_are_swept_too(tmp_path):
 def test_a_killed_sweep_ends_in_the_same_weights(tmp_path):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     sweep = ["--seeds", "0-2"]
-    subprocess.run(command(whole, *sweep), cwd=ROOT, check=True, capture_output=True)
-    process = subprocess.Popen(command(killed, *sweep), cwd=ROOT, stderr=subprocess.DEVNULL)
-    while not list(killed.glob("seeds0-2-*.training")):
-        assert process.poll() is None, "it ended before it could be killed"
-        time.sleep(0.001)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    assert suite(*command(whole, *sweep)).returncode == 0
+    kill_when(lambda: list(killed.glob("seeds0-2-*.training")), command(killed, *sweep))
     assert not list(killed.glob("*.safetensors"))
-    subprocess.run(command(killed, *sweep), cwd=ROOT, check=True, capture_output=True)
+    assert suite(*command(killed, *sweep)).returncode == 0
     for path in whole.glob("*.safetensors"):
         assert (killed / path.name).read_bytes() == path.read_bytes()
     assert len(list(killed.iterdir())) == 3
@@ -213,22 +207,27 @@ def test_a_seed_decides_the_weights(tmp_path):
 def command(out, *more: str) -> list[str]:
     options = [f"--{name.replace('_', '-')}={value}" for name, value in vars(SMALL).items()]
     options[options.index("--epochs=250")] = "--epochs=900"
-    return [*SUITE, "train", "min_of_two", *options, f"--out={out}", *more]
+    return ["train", "min_of_two", *options, f"--out={out}", *more]
+
+
+def kill_when(there: Callable[[], object], given: list[str]) -> None:
+    """Start a training run, and kill it as soon as something is there."""
+    process = started(suite_main, *given, output=os.devnull, errors=os.devnull)
+    while not there():
+        assert process.is_alive(), "it ended before it could be killed"
+        time.sleep(0.001)
+    process.kill()
+    process.join()
 
 
 def test_a_killed_run_ends_in_the_same_weights(tmp_path):
     whole, killed = tmp_path / "whole.safetensors", tmp_path / "killed.safetensors"
-    subprocess.run(command(whole), cwd=ROOT, check=True, capture_output=True)
-    process = subprocess.Popen(command(killed), cwd=ROOT, stderr=subprocess.DEVNULL)
+    assert suite(*command(whole)).returncode == 0
     state = killed.with_suffix(".training")
-    while not state.exists():
-        assert process.poll() is None, "it ended before it could be killed"
-        time.sleep(0.001)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    kill_when(state.exists, command(killed))
     assert not killed.exists()
     assert 0 < torch.load(state, weights_only=True)["step"] < 900
-    subprocess.run(command(killed), cwd=ROOT, check=True, capture_output=True)
+    assert suite(*command(killed)).returncode == 0
     assert killed.read_bytes() == whole.read_bytes()
     assert not state.exists()
 
@@ -247,9 +246,9 @@ def test_another_recipe_does_not_resume(tmp_path):
 def test_a_trained_checkpoint_is_not_overwritten(tmp_path):
     out = tmp_path / "model.safetensors"
     out.write_bytes(b"precious")
-    done = subprocess.run(command(out), cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 2
-    assert "exists" in done.stderr
+    refused = suite(*command(out))
+    assert refused.returncode == 2
+    assert "exists" in refused.stderr
     assert out.read_bytes() == b"precious"
 
 

@@ -19,7 +19,7 @@ from mechanistic_claims.outputs.survey.terminal import print_surveys
 from mechanistic_claims.verdict.document import OF_CLAIM, checked_of
 from models.min_of_two.train import train
 from models.min_of_two.training import Recipe
-from tests.conftest import CHECKPOINTS, DIFFERENT, ROOT, small_weights, subject_of
+from tests.conftest import ROOT, small_weights, subject_of
 from tests.runs import suite
 
 WEIGHTS_AND_ATTENTION = {
@@ -37,11 +37,8 @@ def function(claim):
 
 
 @pytest.fixture(scope="module")
-def run(run_claims, tmp_path_factory):
-    """The shipped checkpoints, and the one that differs."""
-    path = tmp_path_factory.mktemp("survey") / "verdicts.json"
-    given = ["--checkpoint", CHECKPOINTS / "*.safetensors", "--checkpoint", DIFFERENT]
-    return run_claims("claims/", "-n", "auto", "--verdicts", path, *given), path
+def run(shipped):
+    return shipped, shipped.verdict_file
 
 
 @pytest.fixture(scope="module")
