@@ -7,8 +7,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from mechanistic_claims.checkpoint.read import read_checkpoint
-from mechanistic_claims.measurement.pictures import Picture, draw
+from mechanistic_claims.measurement.pictures import draw
 from mechanistic_claims.measurement.subject import Subject
+from mechanistic_claims.model.task import Picture
 from models import min_of_two
 
 checkpoint = read_checkpoint(min_of_two.REFERENCE, "min_of_two")
