@@ -8,7 +8,19 @@ import pytest
 import torch
 
 from mechanistic_claims.measurement.measures import prediction
-from models.min_of_two.constructed import CONSTRUCTED, PERMUTATION_SEED
+from mechanistic_claims.outputs.report.first_page import first_page
+from mechanistic_claims.outputs.report.history import History
+from mechanistic_claims.outputs.report.judged import read_run
+from mechanistic_claims.outputs.report.words import templates
+from mechanistic_claims.outputs.survey.surveys import surveys
+from mechanistic_claims.verdict.baseline import Baseline
+from mechanistic_claims.verdict.document import read_verdicts
+from mechanistic_claims.verdict.headings import Heading
+from models.min_of_two.constructed import (
+    CONSTRUCTED,
+    PERMUTATION_SEED,
+    attend_to_the_min_and_copy,
+)
 from tests.conftest import subject_of
 
 
@@ -60,3 +72,34 @@ def test_argmax_would_take_a_tie_for_an_answer(save):
     assert subject.activations.correct.double().mean().item() == pytest.approx(1 / 50)
     everywhere_even = subject.intervene.attend(subject.task.even_attention)
     assert torch.equal(everywhere_even.answers(subject.task.labels), ~subject.task.differ)
+
+
+def test_the_purest_form_of_the_story_holds(save, run_claims, tmp_path):
+    """Other rows are exactly zero: that of '=' has infinitely many times the range of any other.
+
+    A number that no file of JSON has goes through every output, and back.
+    """
+    weights = attend_to_the_min_and_copy(30)
+    weights["blocks.0.attn.W_Q"][:, :30] = 0
+    path, verdicts = save(weights, "purest.safetensors"), tmp_path / "verdicts.json"
+    run = run_claims(
+        "claims/min_of_two/test_qk_circuit.py",
+        f"--checkpoint={path}",
+        f"--verdicts={verdicts}",
+        f"--alluredir={tmp_path}/results",
+    )
+    assert run.status == 0, run.output
+    name = "test_the_row_of_equals_has_the_most_structure[2.0]"
+    assert run.claims[name, path.name]["measured"] == "∞"
+    assert run.claims[name, path.name]["margin"] == "+∞"
+    (checked,) = read_verdicts(verdicts)
+    (record,) = (one for one in checked.records if one.told.claim.endswith(name))
+    assert (record.verdict.measured, record.heading) == (math.inf, Heading.HOLDS)
+    judged = read_run(tmp_path / "results")
+    history = History().with_run(judged)
+    assert "measured ∞, required ≥ 2" in first_page(judged, history, templates())
+    (survey,) = surveys([checked])
+    assert survey.rows[-1].spread == (math.inf, math.inf, math.inf)
+    baseline = Baseline(verdicts, [checked])
+    assert baseline.lost(checked.held, record.told.claim, math.inf) == 0
+    assert baseline.lost(checked.held, record.told.claim, 3.0) == 1

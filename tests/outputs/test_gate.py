@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import jsonschema
 import pytest
@@ -190,6 +191,9 @@ def test_a_baseline_of_another_model_gives_no_verdict(baseline, run_claims, tmp_
         (["--max-drop", "0.5"], "--max-drop: give --baseline FILE"),
         (["--baseline", "none.json"], "--baseline none.json: can't be read"),
         (["--verdicts", "claims"], "--verdicts claims: no file can be written there"),
+        (["--verdicts", "/proc/verdicts.json"], "--verdicts /proc/verdicts.json: no file can be"),
+        (["--verdicts", "none/verdicts.json"], "no file can be written there (No such file"),
+        (["--alluredir", "/proc/results"], "--alluredir /proc/results: no file can be written"),
         (["--fail-on", "none"], "invalid choice: 'none'"),
         (["--checkpoint", "runs/none/*.pt"], "no file matches this glob"),
     ],
@@ -198,6 +202,23 @@ def test_a_wrong_command_line_is_an_error(run_claims, options, said):
     run = run_claims(OV, *options)
     assert run.status == USAGE
     assert said in run.output
+
+
+def test_verdicts_that_can_not_be_written_in_the_end_fail_the_run(run_claims):
+    run = run_claims(OV, "--verdicts", "/dev/full")
+    assert run.status == FAILED
+    assert "--verdicts /dev/full: it was not written (No space left on device)." in run.output
+
+
+def test_a_device_and_a_link_are_written_to_and_not_replaced(run_claims, tmp_path):
+    link, target = tmp_path / "link.json", tmp_path / "target.json"
+    link.symlink_to(target)
+    run = run_claims(OV, "--verdicts", link)
+    assert run.status == 0
+    assert link.is_symlink()
+    assert verdicts_in(target)["exit_status"] == 0
+    assert run_claims(OV, "--verdicts", "/dev/null").status == 0
+    assert Path("/dev/null").is_char_device()
 
 
 def test_nothing_selected_is_not_0(run_claims):

@@ -1,0 +1,85 @@
+"""What is drawn at random says so, whatever an author computes of it; or it is an error."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from mechanistic_claims.errors import CannotJudge
+from mechanistic_claims.measurement.cases import drawn, draws_of, plain, resting_on
+from mechanistic_claims.measurement.domain import EXHAUSTIVE, Domain
+from mechanistic_claims.measurement.measures import mean, share
+from mechanistic_claims.verdict.verdict import held_to
+
+ROWS = torch.tensor([0, 1, 2, 1, 0])
+REARRANGED = (
+    lambda x: x.flip(0),
+    lambda x: x.sort()[0],
+    lambda x: x.cumsum(0),
+    lambda x: torch.stack([x, x], dim=-1).sum(dim=-1),
+)
+
+
+@pytest.fixture
+def numbers():
+    """Three draws, on which five cases rest."""
+    return drawn(torch.tensor([0.2, 0.9, 0.4]))[ROWS]
+
+
+def test_rows_of_one_index_rest_on_one_draw(numbers):
+    assert draws_of(numbers).tolist() == ROWS.tolist()
+    assert share(numbers > 0.5).domain == Domain("sampled", 3)
+    assert share((numbers > 0.5)[torch.tensor([True, False, False, False, True])]).domain.draws == 1
+
+
+@pytest.mark.parametrize(
+    "computed",
+    [
+        lambda x: ~(x > 0.5),
+        lambda x: torch.ones(5, dtype=torch.bool) & (x > 0.5),
+        lambda x: (x * 10).long() % 2 == 0,
+        lambda x: torch.where(x > 0.5, x, 1 - x) > 0.3,
+        lambda x: torch.zeros(5).scatter(0, torch.arange(5), x) > 0.5,
+    ],
+)
+def test_what_is_computed_row_by_row_keeps_its_draws(numbers, computed):
+    assert share(computed(numbers)).domain == Domain("sampled", 3)
+
+
+def test_what_is_chosen_by_a_draw_rests_on_it(numbers):
+    """Also where the values themselves are enumerated."""
+    values = torch.tensor([True, False, True, True, False])
+    assert share(values[numbers > 0.1]).domain == Domain("sampled", 3)
+    assert share(values[ROWS]).domain == EXHAUSTIVE
+
+
+@pytest.mark.parametrize("rearranged", REARRANGED)
+def test_what_is_rearranged_is_refused(numbers, rearranged):
+    with pytest.raises(CannotJudge, match="rearranged, and it is not known any more on how many"):
+        share(rearranged(numbers) > 0.5)
+
+
+def test_different_draws_are_not_mixed(numbers):
+    other = resting_on(torch.ones(5, dtype=torch.bool), torch.arange(5))
+    with pytest.raises(CannotJudge, match="it is not known any more on how many draws"):
+        share((numbers > 0.5) & other)
+    with pytest.raises(CannotJudge, match="rest on different draws"):
+        draws_of(numbers, other)
+
+
+def test_a_number_of_it_alone_is_refused(numbers):
+    """By whatever way an author makes it a number, but for `share`."""
+    for number in (
+        lambda: held_to((numbers > 0.5).double().mean(), at_least=0.1),
+        lambda: (numbers > 0.5).sum().item(),
+        lambda: float(numbers.amax()),
+        lambda: int((numbers > 0.5).sum()),
+        lambda: mean(numbers),
+    ):
+        with pytest.raises(CannotJudge, match=r"drawn at random"):
+            number()
+
+
+def test_exceptions_and_pictures_can_be_made_of_it(numbers):
+    assert held_to(0.0, at_most=1, exceptions=ROWS[numbers > 0.5]).exceptions == ("1", "1")
+    assert plain(numbers).numpy().tolist() == pytest.approx([0.2, 0.9, 0.4, 0.9, 0.2])
