@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,11 @@ import torch
 from filelock import FileLock
 from torch import Tensor
 from xdist.scheduler import LoadFileScheduling
+
+from tests.shapes import check_shapes
+
+if not any("bench_" in argument for argument in sys.argv):  # it takes its time
+    check_shapes()  # before anything has taken a function as it is
 
 import models.min_of_two as min_of_two
 from mechanistic_claims.checkpoint.read import read_checkpoint

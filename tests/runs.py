@@ -26,6 +26,8 @@ ROOT = Path(__file__).parent.parent
 TOO_LONG = 900
 """Seconds: no process that the tests start takes so long, on however slow a machine."""
 SUITE = [sys.executable, "-m", "mechanistic_claims"]
+KNOWN = ("-W", "ignore:Module already imported", "-W", "ignore:It looks like `register_random`")
+"""What is said since a fork has imported something before pytest."""
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(["torch", "transformer_lens.model_bridge", "scipy.special"])
 
@@ -92,8 +94,7 @@ def done(process: multiprocessing.process.BaseProcess) -> int:
 def run_in_a_fork(*arguments: str | Path, cwd: Path = ROOT, **more: str) -> Run:
     """Run pytest with these arguments."""
     junit = Path(tempfile.mkdtemp()) / "junit.xml"
-    known = "ignore:Module already imported:pytest.PytestAssertRewriteWarning"
-    given = ["-W", known, *arguments, f"--junitxml={junit}"]
+    given = [*KNOWN, *arguments, f"--junitxml={junit}"]
     with tempfile.NamedTemporaryFile("r", encoding="utf-8") as output:
         to = output.name
         status = done(started(pytest_main, *given, output=to, errors=to, cwd=cwd, **more))

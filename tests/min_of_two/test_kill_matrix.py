@@ -270,11 +270,11 @@ def test_two_heads_are_errors_and_not_verdicts(matrix):
 
 def test_a_refutation_can_be_read_and_repeated(matrix, run_claims):
     again = re.search(
-        r"again: pytest '(claims/\S+accuracy_on_all_inputs\S+)' --checkpoint (\S+)",
+        r"again: pytest '(claims/\S+accuracy_on_all_inputs\S+)' (--checkpoint=\S+)",
         matrix.runs[0].output,
     )
     assert again is not None
-    repeated = run_claims(again[1], "--checkpoint", again[2])
+    repeated = run_claims(again[1], again[2])
     assert repeated.status == pytest.ExitCode.TESTS_FAILED
     assert "refuted of" in repeated.output
     assert "Traceback" not in repeated.output

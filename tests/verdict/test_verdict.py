@@ -54,9 +54,9 @@ def test_what_is_no_number_is_an_error(measured, bound):
 
 def test_nothing_measured():
     empty = torch.tensor([])
-    for measure in (share, mean):
+    for measure, of_none in ((share, empty.bool()), (mean, empty)):
         with pytest.raises(NothingMeasured, match="no cases"):
-            measure(empty)
+            measure(of_none)
     with pytest.raises(NothingMeasured, match="no draws"):
         Measured.sampled(1.0, 0)
 

@@ -1,0 +1,47 @@
+"""The shapes in annotations, checked at run time: of what tests call in their own process.
+
+jaxtyping has each function of these packages checked by beartype as it is imported. Names that are
+imported for types alone are there too for that while: no module imports itself in a circle.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import sys
+import typing
+from collections.abc import Iterator
+
+import beartype  # noqa: F401
+import matplotlib.axes  # noqa: F401
+from jaxtyping import install_import_hook
+
+import mechanistic_claims
+
+KEPT = [f"mechanistic_claims.measurement.{name}" for name in ("domain", "limits")]
+"""The plugin has them: a class has to stay the one that it knows."""
+CHECKED = ("mechanistic_claims.measurement", "mechanistic_claims.model", "models")
+
+
+def check_shapes() -> None:
+    """Import the packages anew, checked; what they need is there by then, as it is."""
+    for name in modules():
+        importlib.import_module(name)
+    for name in [name for name in sys.modules if name.startswith(CHECKED)]:
+        if name not in KEPT:
+            del sys.modules[name]
+    for name in mechanistic_claims.__all__:
+        vars(mechanistic_claims).pop(name, None)
+    typing.TYPE_CHECKING = True
+    try:
+        with install_import_hook(list(CHECKED), "beartype.beartype"):
+            for name in modules():
+                importlib.import_module(name)
+    finally:
+        typing.TYPE_CHECKING = False
+
+
+def modules() -> Iterator[str]:
+    for name in CHECKED:
+        package = importlib.import_module(name)
+        yield from (found.name for found in pkgutil.walk_packages(package.__path__, f"{name}."))
