@@ -34,6 +34,7 @@ CHECKPOINTS = ROOT / "models/min_of_two/checkpoints"
 DIFFERENT = CHECKPOINTS / "refuted/seed5.safetensors"
 REAL = ROOT.parent / "shared/checkpoints/min_int_model.pt"
 QK = "claims/min_of_two/test_qk_circuit.py"
+LONGEST = ("test_kill_matrix.py", "test_survey.py", "test_certificates.py", "test_where.py")
 CPU = torch.device("cpu")
 
 
@@ -50,8 +51,13 @@ def subject_of(path: Path) -> Subject:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling:
-    """The tests of a file share what they build."""
+    """The tests of a file share what they build; what takes longest starts first."""
+    config.option.loadscopereorder = False
     return LoadFileScheduling(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name not in LONGEST)
 
 
 @pytest.fixture(scope="session", autouse=True)

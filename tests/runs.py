@@ -26,10 +26,12 @@ ROOT = Path(__file__).parent.parent
 TOO_LONG = 900
 """Seconds: no process that the tests start takes so long, on however slow a machine."""
 SUITE = [sys.executable, "-m", "mechanistic_claims"]
-KNOWN = ("-W", "ignore:Module already imported", "-W", "ignore:It looks like `register_random`")
+KNOWN = ("-W", "ignore:Module already imported")
 """What is said since a fork has imported something before pytest."""
 FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["torch", "transformer_lens.model_bridge", "scipy.special"])
+FORKS.set_forkserver_preload(
+    ["torch", "transformer_lens.model_bridge", "scipy.special", "hypothesis"]
+)
 
 
 @dataclass(frozen=True)

@@ -196,7 +196,7 @@ def test_a_node_that_is_killed_loses_and_doubles_no_verdict(run_claims, tmp_path
 @pytest.mark.slow
 def test_a_sweep_whose_node_is_killed_ends_in_the_same_weights(tmp_path, two_nodes):
     cluster, second = two_nodes
-    recipe = [*RECIPE, "--number-of-operands=10,60", "--seeds=0-15", "--epochs=1500"]
+    recipe = [*RECIPE, "--number-of-operands=10,60", "--seeds=0-15", "--epochs=700"]
     command = [*SUITE, "sweep", "min_of_two", *recipe]
     more = [f"--out={tmp_path}/there", f"--address={cluster.address}", "--", "-q", "-k", "copying"]
     status, said = killed_while(cluster, second, "train", [*command, *more])

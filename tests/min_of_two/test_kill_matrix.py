@@ -18,6 +18,7 @@ from models.min_of_two.weights import canonical_weights, untrained_parameters, w
 from tests.conftest import DIFFERENT, Run, subject_of
 from tests.min_of_two.mutants import Original, mutants_of
 
+pytestmark = pytest.mark.slow
 CONSTRUCTED_OPERANDS = 104
 BRIEF = Recipe(number_of_operands=64, epochs=100, threads=1)
 UNTRAINED_SEEDS = (7, 8)
@@ -164,7 +165,6 @@ def test_every_mutant_is_refuted(matrix, show):
     assert alive == []
 
 
-@pytest.mark.slow
 def test_noise_refutes_more_and_more(noisy, show):
     """The smallest noise at which each claim falls; each falls where the model is gone."""
     by_scale = {}
