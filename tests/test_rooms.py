@@ -17,7 +17,7 @@ from tests.runs import ROOT
 PACKAGE = ROOT / "fixtures" / "mechanistic_claims"
 NAME = PACKAGE.name
 FLOORS = [
-    ("errors",),
+    ("errors", "text"),
     ("files",),
     ("checkpoint",),
     ("model",),
