@@ -127,11 +127,25 @@ def test_claims_in_the_wrong_place_are_said(tmp_path):
     assert run.status == pytest.ExitCode.USAGE_ERROR
     assert "test_it has an @evidence and is in no folder of claims: a claim is a test" in run.output
     (tmp_path / "models" / "model").mkdir(parents=True)
+    (tmp_path / "models" / "model" / "__init__.py").write_text("REFERENCE = None")
     (tmp_path / "claims" / "test_above.py").write_text("def test_it():\n    pass\n")
     (tmp_path / "claims" / "model" / "test_part.py").unlink()
     run = run_in_a_fork("claims", cwd=tmp_path)
     assert run.status == pytest.ExitCode.USAGE_ERROR
     assert "test_it is no claim: it is in no claims/NAME/." in run.output
+
+
+def test_folders_of_these_names_may_be_somebody_elses(tmp_path):
+    """Of claims to an insurance, say: `__pycache__` and `tests` are in both."""
+    for of in ("claims", "models"):
+        (tmp_path / of / "tests").mkdir(parents=True)
+        (tmp_path / of / "__pycache__").mkdir()
+        for package in (tmp_path / of, tmp_path / of / "tests"):
+            (package / "__init__.py").touch()
+    (tmp_path / "claims" / "tests" / "test_payment.py").write_text("def test_it():\n    pass\n")
+    run = run_in_a_fork("claims", cwd=tmp_path)
+    assert run.status == 0
+    assert "device: " not in run.output
 
 
 def test_a_verdict_without_a_checkpoint_is_an_error(tmp_path):
