@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from mechanistic_claims.errors import NothingMeasured
+from mechanistic_claims.errors import CannotJudge, NothingMeasured
 from mechanistic_claims.measurement.domain import Measured
 from mechanistic_claims.measurement.limits import CONFIDENCE, clopper_pearson
 from mechanistic_claims.measurement.measures import (
@@ -97,9 +97,16 @@ def test_what_is_computed_of_a_sample_stays_one():
         2 * share: (2 * low, 2 * high),
         -share / 2: (-high / 2, -low / 2),
         share - share: (low - high, high - low),
+        1 / share: (1 / high, 1 / low),
+        abs(share - 1): (1 - high, 1 - low),
+        abs(share - (low + high) / 2): (0, (high - low) / 2),
     }.items():
         assert (made.low, made.high) == pytest.approx(ends)
         assert str(made.domain) == "sampled (100 draws, 99.9% limit)"
+    for lost in (lambda: share**2, lambda: round(share, 2), lambda: share // 1, lambda: 1 % share):
+        with pytest.raises(CannotJudge, match="no limits are known"):
+            lost()
+    assert (Measured(0.5) ** 2, round(Measured(0.25), 1)) == (0.25, 0.2)
     assert held_to(share.upper_limit, at_least=high).margin == 0
     assert held_to(1 - Measured.proved(0.25), at_most=0.75).domain == "certified"
     assert (share - Measured.sampled(0.5, 20)).domain.draws == 20
