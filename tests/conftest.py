@@ -20,7 +20,9 @@ from xdist.scheduler import LoadFileScheduling
 
 from tests.shapes import check_shapes
 
-if not any("bench_" in argument for argument in sys.argv):  # it takes its time
+if any("bench_" in argument or argument == "slow" for argument in sys.argv):
+    os.environ["CHECK_SHAPES"] = "no"  # in workers too: it takes its time
+if os.environ.get("CHECK_SHAPES") != "no":
     check_shapes()  # before anything has taken a function as it is
 
 import models.min_of_two as min_of_two
