@@ -93,7 +93,7 @@ def test_a_gate_in_their_repository(fresh, repository):
     found = json.loads(verdicts.read_text())
     assert found["suite"] == mechanistic_claims.__version__
     assert len(found["checkpoints"][0]["claims"]) == 63
-    refuted = run(fresh, *given, "--checkpoint", DIFFERENT, cwd=repository / "lab" / "..")
+    refuted = run(fresh, *given, f"--checkpoint={DIFFERENT}", cwd=repository / "lab" / "..")
     assert refuted.returncode == 1
     assert "10 refuted" in refuted.stdout
 

@@ -104,7 +104,7 @@ def test_what_a_cluster_can_not_do_is_refused(run_claims, arguments, said):
     [
         ([OV, "--address", "127.0.0.1:9"], "no Ray cluster answers"),
         ([OV, "--device", "cuda"], "a task needs a node with 1 cores and a GPU"),
-        (["tests/test_selection.py"], "--cluster judges claims"),
+        (["tests/session/test_selection.py"], "--cluster judges claims"),
     ],
 )
 def test_what_a_cluster_has_not_is_said(run_claims, arguments, said):

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from mechanistic_claims.errors import CannotJudge
-from mechanistic_claims.measurement.cases import drawn, draws_of, plain, resting_on
+from mechanistic_claims.measurement.cases import drawn, draws_of, is_drawn, plain, resting_on
 from mechanistic_claims.measurement.domain import EXHAUSTIVE, Domain
 from mechanistic_claims.measurement.measures import mean, share
-from mechanistic_claims.verdict.verdict import held_to
+from mechanistic_claims.verdict.verdict import Judge, held_to
 
 ROWS = torch.tensor([0, 1, 2, 1, 0])
 REARRANGED = (
@@ -17,6 +17,11 @@ REARRANGED = (
     lambda x: x.sort()[0],
     lambda x: x.cumsum(0),
     lambda x: torch.stack([x, x], dim=-1).sum(dim=-1),
+    lambda x: torch.zeros(5).scatter(0, torch.arange(5), x),
+    lambda x: (torch.ones(5, 5) * x)[:, 0],
+    lambda x: torch.ones(5, 5)[:, (x * 2).long()][:, 0],
+    lambda x: (x[:, None] * torch.ones(5, 5)).all(dim=0),
+    lambda x: torch.rand(5, 5)[torch.arange(5), (x * 2).long()],
 )
 
 
@@ -39,7 +44,9 @@ def test_rows_of_one_index_rest_on_one_draw(numbers):
         lambda x: torch.ones(5, dtype=torch.bool) & (x > 0.5),
         lambda x: (x * 10).long() % 2 == 0,
         lambda x: torch.where(x > 0.5, x, 1 - x) > 0.3,
-        lambda x: torch.zeros(5).scatter(0, torch.arange(5), x) > 0.5,
+        lambda x: torch.zeros(5, 2).scatter(1, torch.ones(5, 1).long(), x[:, None])[:, 1] > 0.5,
+        lambda x: torch.eye(3)[ROWS].gather(1, (x * 3).long()[:, None]).all(dim=1),
+        lambda x: torch.where(condition=x > 0.5, input=x, other=1 - x) > 0.3,
     ],
 )
 def test_what_is_computed_row_by_row_keeps_its_draws(numbers, computed):
@@ -75,11 +82,43 @@ def test_a_number_of_it_alone_is_refused(numbers):
         lambda: float(numbers.amax()),
         lambda: int((numbers > 0.5).sum()),
         lambda: mean(numbers),
+        lambda: (numbers > 0.5).tolist().count(True) / 5,
+        lambda: (numbers > 0.5).numpy().mean(),
+        lambda: 1.0 if (numbers > 0.5).any() else 0.0,
     ):
         with pytest.raises(CannotJudge, match=r"drawn at random"):
             number()
 
 
+def in_place(numbers):
+    held = torch.zeros(5)
+    held += numbers
+    return held
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        lambda x: torch.zeros(5, dtype=torch.bool).__setitem__(x > 0.5, True),
+        lambda x: torch.zeros(5).copy_(x),
+        lambda x: torch.add(x, 1, out=torch.zeros(5)),
+        lambda x: x.__setitem__(0, 1.0),
+        in_place,
+    ],
+)
+def test_a_tensor_that_can_not_tell_of_it_is_not_written_to(numbers, written):
+    with pytest.raises(CannotJudge, match="make a new one with"):
+        written(numbers)
+
+
+def test_draws_are_not_counted_anew(numbers):
+    with pytest.raises(CannotJudge, match="would count its draws anew"):
+        drawn(numbers)
+
+
 def test_exceptions_and_pictures_can_be_made_of_it(numbers):
-    assert held_to(0.0, at_most=1, exceptions=ROWS[numbers > 0.5]).exceptions == ("1", "1")
+    judge = Judge()
+    judge(0.0, at_most=1, exceptions=ROWS[numbers > 0.5])
+    assert judge.verdict.exceptions == ("1", "1")
+    assert not is_drawn(judge.exceptions)
     assert plain(numbers).numpy().tolist() == pytest.approx([0.2, 0.9, 0.4, 0.9, 0.2])

@@ -10,6 +10,8 @@ import pytest
 from mechanistic_claims.errors import CannotJudge
 from mechanistic_claims.outputs.report.allure import run_allure
 from mechanistic_claims.outputs.report.judged import JudgedRun, read_run
+from mechanistic_claims.verdict.record import Heading
+from mechanistic_claims.verdict.verdict import number
 from models.min_of_two import REFERENCE
 from tests.conftest import DIFFERENT
 from tests.outputs.browser import Page, luminance, programs, served_slowly
@@ -132,7 +134,7 @@ def test_the_tree_has_every_claim(opened, made, width):
         "return [...document.querySelectorAll('[data-testid=tree-leaf-title]')]"
         ".map((leaf) => leaf.innerText)"
     )
-    assert names == [claim.record["sentence"] for claim in run.claims]
+    assert names == [claim.told.sentence for claim in run.claims]
     groups = page.run(
         "return [...document.querySelectorAll('[data-testid=tree-section-title]')]"
         ".map((title) => title.innerText)"
@@ -155,7 +157,7 @@ def test_a_report_that_arrives_slowly_is_whole(opened, made):
 
 def test_a_refuted_claim_shows_its_counterexamples_and_picture(opened, made, width):
     page, run = opened(width), made[1]
-    claim = next(claim for claim in run.claims if claim.heading == "refuted")
+    claim = next(claim for claim in run.claims if claim.heading is Heading.REFUTED)
     page.click(f"#first-page .list a[href='#{claim.page}']")
     page.wait(f"return document.querySelector('{FRAME}')", "the claim's page is open")
     page.wait(
@@ -165,7 +167,7 @@ def test_a_refuted_claim_shows_its_counterexamples_and_picture(opened, made, wid
         "its picture is shown",
     )
     text = str(page.run(f"return document.querySelector('{FRAME}').contentDocument.body.innerText"))
-    for said in (claim.record["sentence"], "refuted", claim.record["measured"], "How it was"):
+    for said in (claim.told.sentence, "refuted", number(claim.verdict.measured), "How it was"):
         assert said in text
     for exception in claim.exceptions[:20]:
         assert exception.replace(",", ", ") in text
@@ -193,7 +195,7 @@ def test_known_refutations_are_a_category_of_their_own(opened, made):
         "they are a category",
     )
     assert "Refuted\n" in str(text)
-    found = [c.page for c in run.claims if c.heading == "refuted as expected"]
+    found = [c.page for c in run.claims if c.heading is Heading.REFUTED_AS_EXPECTED]
     page.open(f"{made[0].as_uri()}#{found[0]}")
     page.wait(
         "return document.body.innerText.includes('Category: Told too strongly')",

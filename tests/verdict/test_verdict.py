@@ -126,6 +126,15 @@ def test_of_nothing_there_is_infinitely_much():
         held_to(math.inf, at_least=2.0)
 
 
+def test_a_ratio_of_a_sample_is_one_of_a_sample():
+    some = Measured.sampled(0.5, 100)
+    assert ratio(some, 0.25).domain == some.domain
+    assert ratio(0.25, some).high == 0.25 / some.low
+    for none in (Measured.sampled(0.0, 100), some - 0.5):
+        with pytest.raises(CannotJudge, match="which may be 0, has no limits"):
+            ratio(0.25, none)
+
+
 def test_exceptions_are_counted_and_named():
     pairs = torch.tensor([[9, 10], [10, 9]])
     assert held_to(1, at_least=0, exceptions=pairs).exceptions == ("(9,10)", "(10,9)")

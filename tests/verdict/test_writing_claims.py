@@ -35,15 +35,19 @@ def test_new(circuits, verdict, token):
 '''.replace("{limit}", "thirty")
 
 
-def in_project(folder: Path, claims: str, story: str = "()") -> tuple[int, str]:
+def in_project(
+    folder: Path, claims: str, *more: str, story: str = "()", what: str = "claims"
+) -> tuple[int, str]:
     """Run these claims in a project of their own, which has nothing but claims and models."""
     (folder / "models").symlink_to(ROOT / "models")
     of_model = folder / "claims" / "min_of_two"
-    of_model.mkdir(parents=True)
+    of_model.mkdir(parents=True, exist_ok=True)
     (folder / "claims" / "__init__.py").touch()
     (of_model / "__init__.py").write_text(f"STORY = {story}\n")
     (of_model / "test_new.py").write_text(HEAD + claims)
-    done = run_in_a_fork("claims", "-p", "no:cacheprovider", "--verdicts=found", cwd=folder)
+    (folder / "checks").symlink_to("claims")
+    alone = ("-p", "no:cacheprovider", "--verdicts=found")
+    done = run_in_a_fork(what, *alone, *more, cwd=folder)
     return done.status, done.output
 
 
@@ -102,6 +106,61 @@ def test_a_part_of_the_story_without_a_file(run_claim):
     status, output = run_claim(GOOD, story='("attention",)')
     assert status == pytest.ExitCode.USAGE_ERROR
     assert "tells of 'attention' in its STORY, but has no test_attention.py" in output
+
+
+IN_A_CLASS = "class TestNew:\n    " + GOOD.replace("\n", "\n    ").replace("(task", "(self, task")
+OF_OURS = "@pytest.fixture(scope='session')\ndef claims_subject(): pass\n"
+
+
+@pytest.mark.parametrize(
+    ("claims", "said"),
+    [
+        (IN_A_CLASS, "is no claim: write it as a function, not async"),
+        (GOOD.replace("def test", "async def test"), "write it as a function, not async"),
+        (GOOD + GOOD.replace("0.3", "0.2"), "has two of one name, of which one would not be"),
+        ("pytestmark = pytest.mark.severity('nomral')\n" + GOOD, "expected critical or normal"),
+        (OF_OURS + GOOD, "claims_subject"),
+    ],
+)
+def test_what_would_be_judged_otherwise_than_it_reads_is_refused(run_claim, claims, said):
+    status, output = run_claim(claims)
+    assert status == pytest.ExitCode.USAGE_ERROR
+    assert said in output
+
+
+def test_a_file_that_is_skipped_as_a_whole_is_no_pass(tmp_path):
+    other = tmp_path / "claims/min_of_two/test_other.py"
+    other.parent.mkdir(parents=True)
+    other.write_text("import pytest\npytest.importorskip('no_such_package')\n")
+    status, output = in_project(tmp_path, GOOD)
+    assert status == 1
+    assert "test_other.py: skipped as a whole; claims can't be" in output
+
+
+@pytest.mark.parametrize("part", ["claims-results", "mechanistic_claims.verdict.judging"])
+def test_no_part_of_the_gate_can_be_left_out(run_claim, part):
+    status, output = run_claim(GOOD, "-p", f"no:{part}")
+    assert status == pytest.ExitCode.USAGE_ERROR
+    assert f"-p no:{part}: a gate without it is none" in output
+
+
+def test_claims_are_judged_through_a_link_too(run_claim):
+    status, output = run_claim(GOOD, what="checks/min_of_two")
+    assert status == 0, output
+    assert "1 hold" in output
+
+
+@pytest.mark.parametrize("more", [(), ("--import-mode=importlib",)])
+def test_claims_of_two_projects_are_not_judged_at_once(tmp_path, more):
+    """The models of the one would be taken for those of the other."""
+    for name in ("one", "other"):
+        folder = tmp_path / name
+        folder.mkdir()
+        status, output = in_project(folder, GOOD, *more)
+        assert status == 0, output
+    done = run_in_a_fork("one/claims", "other/claims", *more, cwd=tmp_path)
+    assert done.status not in (0, 1), done.output
+    assert "of one project at a time" in done.output or "import file mismatch" in done.output
 
 
 def test_a_claim_without_the_fixture_verdict(run_claim):
