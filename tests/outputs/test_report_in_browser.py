@@ -167,7 +167,8 @@ def test_a_refuted_claim_shows_its_counterexamples_and_picture(opened, made, wid
         "its picture is shown",
     )
     text = str(page.run(f"return document.querySelector('{FRAME}').contentDocument.body.innerText"))
-    for said in (claim.told.sentence, "refuted", number(claim.record.verdict.measured), "How it was"):
+    measured = number(claim.record.verdict.measured)
+    for said in (claim.told.sentence, "refuted", measured, "How it was"):
         assert said in text
     for exception in claim.exceptions[:20]:
         assert exception.replace(",", ", ") in text
