@@ -47,6 +47,8 @@ COMMANDS = {
     "no model": ["train", "max_of_two"],
     "no option": ["train", "min_of_two", "--epochs=0"],
 }
+HERE = {"CI": "", "BUILD_NUMBER": ""}
+"""As at a desk: where CI is set, pytest says more."""
 
 
 def without_places(text: str, tmp_path: Path) -> str:
@@ -81,7 +83,7 @@ def test_of_a_command(what, snapshot, tmp_path):
 
 def test_of_a_refuted_checkpoint(snapshot, tmp_path):
     """The whole of what stands below the dots, at a hundred columns."""
-    run = run_in_a_fork(QK, "-p", "no:cacheprovider", f"--checkpoint={DIFFERENT}")
+    run = run_in_a_fork(QK, "-p", "no:cacheprovider", f"--checkpoint={DIFFERENT}", **HERE)
     said = run.output[run.output.index("= FAILURES =") :]
     said = "\n".join(line.rstrip() for line in said.splitlines() if "junit.xml" not in line)
     assert without_places(said, tmp_path) == snapshot
@@ -91,7 +93,7 @@ def test_of_a_broken_checkpoint(snapshot):
     tmp_path = Path(tempfile.mkdtemp(dir="/tmp"))  # always as long: a table wraps it
     broken = tmp_path / "broken.safetensors"
     broken.write_bytes(DIFFERENT.read_bytes()[:5000])
-    run = run_in_a_fork(QK, "-p", "no:cacheprovider", f"--checkpoint={broken}")
+    run = run_in_a_fork(QK, "-p", "no:cacheprovider", f"--checkpoint={broken}", **HERE)
     said = run.output[run.output.index("= ERRORS =") :]
     said = "\n".join(line.rstrip() for line in said.splitlines() if "junit.xml" not in line)
     assert without_places(said, tmp_path) == snapshot
