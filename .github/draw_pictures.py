@@ -17,7 +17,7 @@ subject = Subject(
     checkpoint, min_of_two.build(checkpoint, torch.device("cpu")), torch.device("cpu")
 )
 task, circuits = subject.task, subject.circuits
-row = circuits.qk.matrix[task.equals, task.operands]
+row = circuits.qk().matrix[task.equals, task.operands]
 rises = torch.nn.functional.pad(row.diff() >= 0, (0, 1))
 
 with torch.no_grad():
@@ -25,7 +25,7 @@ with torch.no_grad():
         task.row(row, "= scores smaller numbers higher (QK row of =)", "attention score", rises),
         task.map(subject.activations.attention[:, 0], "so = attends to the min", "attention to a"),
         task.circuit(
-            circuits.ov.matrix[task.operands], "and the OV circuit copies it", "attended", "logit"
+            circuits.ov().matrix[task.operands], "and the OV circuit copies it", "attended", "logit"
         ),
     ]
 

@@ -28,12 +28,12 @@ from mechanistic_claims.measurement.certificates.certificate import Certificates
 from mechanistic_claims.measurement.circuits import Circuits
 from mechanistic_claims.measurement.domain import Measured
 from mechanistic_claims.measurement.interventions.verbs import Interventions
-from mechanistic_claims.model.weights import AttentionWeights
+from mechanistic_claims.model.weights import Weights
 from mechanistic_claims.verdict.verdict import Judge
 """
 TYPES = {
     "task": "Task",
-    "weights": "AttentionWeights",
+    "weights": "Weights",
     "circuits": "Circuits",
     "activations": "Activations",
     "intervene": "Interventions",

@@ -2,7 +2,16 @@
 
 import pytest
 
-from mechanistic_claims import Histogram, evidence, precondition, refuted, share, spread
+from mechanistic_claims import (
+    Histogram,
+    embedding,
+    evidence,
+    logits,
+    precondition,
+    refuted,
+    share,
+    spread,
+)
 
 
 @precondition
@@ -18,7 +27,7 @@ def test_it_is_the_same_on_every_input(task, activations, intervene, verdict, ho
     by its mean over inputs, or by that of a random other input. Inputs whose answer is tied are
     left out.
     """
-    changed = ~intervene.ablate("direct path", how).answers(activations.prediction)
+    changed = ~intervene.cut(embedding, logits, how).answers(activations.prediction)
     decided = activations.prediction >= 0
     verdict(share(changed[decided]), at_most=at_most, exceptions=task.pairs[changed & decided])
 
@@ -33,7 +42,7 @@ def test_without_it_predictions_stay(task, activations, intervene, verdict, at_m
     The embedding at '=' is subtracted from the last residual stream of the real model, which keeps
     attention as it is. An answer that becomes a tie has changed.
     """
-    changed = ~intervene.ablate("direct path", "zero").answers(activations.prediction)
+    changed = ~intervene.cut(embedding, logits, "zero").answers(activations.prediction)
     verdict(share(changed), at_most=at_most, exceptions=task.pairs[changed])
 
 
@@ -74,5 +83,5 @@ def test_without_it_every_prediction_stays(task, activations, intervene, verdict
     The embedding at '=' is subtracted from the last residual stream of the real model. One answer
     that changes refutes the sentence.
     """
-    changed = ~intervene.ablate("direct path", "zero").answers(activations.prediction)
+    changed = ~intervene.cut(embedding, logits, "zero").answers(activations.prediction)
     verdict(share(changed), at_most=at_most, exceptions=task.pairs[changed])

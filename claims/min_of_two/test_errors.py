@@ -28,7 +28,7 @@ def test_the_weights_alone_tell_which_inputs_are_wrong(
     An input is decided if it is further from a tie than rounding; the picture shows the margins and
     circles what the model gets wrong.
     """
-    attention = circuits.qk.matrix[task.equals, task.inputs].softmax(dim=-1)
+    attention = circuits.qk().matrix[task.equals, task.inputs].softmax(dim=-1)
     by_weights = margin(decomposed_logits(circuits, task.inputs, attention), task.labels)
     decided = by_weights.abs() > ROUNDING * rounding_unit(activations.logits)
     disagree = decided & ((by_weights > 0) != activations.correct)

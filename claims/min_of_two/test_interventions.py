@@ -6,7 +6,7 @@ its own run where nothing comes after.
 
 import pytest
 
-from mechanistic_claims import evidence, share
+from mechanistic_claims import evidence, head, share
 
 
 @evidence("intervention")
@@ -19,7 +19,7 @@ def test_attending_only_to_the_min_is_enough(task, intervene, verdict, at_least)
     The pattern from '=' is set through the real model's hook, and the rest runs as it is. A tie
     counts as wrong.
     """
-    right = intervene.attend_only_to(task.min_position).answers(task.labels)
+    right = intervene.attend(task.min_position).answers(task.labels)
     verdict(share(right), at_least=at_least, exceptions=task.pairs[~right])
 
 
@@ -63,7 +63,7 @@ def test_without_the_head_the_answer_is_lost(task, activations, intervene, verdi
     What the head adds at '=' is replaced in the real model: by zero, by its mean over inputs, or by
     that of a random other input. A tie counts as wrong.
     """
-    ablated = intervene.ablate("head", how)
+    ablated = intervene.ablate(head(0, 0), how)
     lost = activations.correct & ~ablated.answers(task.labels)
     verdict(share(lost), at_least=at_least, exceptions=task.pairs[~lost])
 
@@ -99,7 +99,7 @@ def test_the_ov_diagonal_is_enough(task, circuits, intervene, verdict, at_least)
     What attending to each token adds to the logits is replaced by the diagonal of OV = W_E W_V W_O
     W_U; attention and direct path stay the model's own. A tie counts as wrong.
     """
-    right = intervene.replace_ov(circuits.ov.diagonal).answers(task.labels)
+    right = intervene.replace_ov(circuits.ov().diagonal).answers(task.labels)
     verdict(share(right), at_least=at_least, exceptions=task.pairs[~right])
 
 

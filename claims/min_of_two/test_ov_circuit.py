@@ -17,13 +17,13 @@ def test_the_attended_token_gets_the_highest_logit(task, circuits, verdict, at_l
     OV = W_E W_V W_O W_U, multiplied out in float64 from the stored weights. Row t is what full
     attention to t adds to the logits; a tie counts against the claim.
     """
-    copied = margin(circuits.ov.matrix[task.operands], task.operands) > 0
+    copied = margin(circuits.ov().matrix[task.operands], task.operands) > 0
     verdict(
         share(copied),
         at_least=at_least,
         exceptions=task.operands[~copied],
         picture=task.circuit(
-            circuits.ov.matrix[task.operands], "Full OV circuit", "attended token", "logit"
+            circuits.ov().matrix[task.operands], "Full OV circuit", "attended token", "logit"
         ),
     )
 
@@ -40,7 +40,7 @@ def test_all_but_the_greatest_get_the_highest_logit(task, circuits, verdict, at_
     list of nothing else.
     """
     smaller = task.operands[:-1]
-    leads = margin(circuits.ov.matrix[smaller], smaller)
+    leads = margin(circuits.ov().matrix[smaller], smaller)
     verdict(
         share(leads > 0),
         at_least=at_least,
@@ -60,7 +60,7 @@ def test_every_attended_token_gets_the_highest_logit(task, circuits, verdict, at
     OV = W_E W_V W_O W_U, in float64. One row with its maximum off the diagonal refutes the
     sentence.
     """
-    leads = margin(circuits.ov.matrix[task.operands], task.operands)
+    leads = margin(circuits.ov().matrix[task.operands], task.operands)
     verdict(
         share(leads > 0),
         at_least=at_least,
@@ -80,7 +80,7 @@ def test_the_diagonal_is_strong(task, circuits, verdict, at_least):
     OV = W_E W_V W_O W_U, in float64, in logits. The exceptions are the tokens that lead by less
     than {at_least}.
     """
-    margins = margin(circuits.ov.matrix[task.operands], task.operands)
+    margins = margin(circuits.ov().matrix[task.operands], task.operands)
     verdict(
         margins.median(),
         at_least=at_least,
@@ -100,6 +100,6 @@ def test_the_copying_score(task, circuits, verdict, at_least):
     OV = W_E W_V W_O W_U over the operands, in float64; 1 is a circuit that only copies (Elhage et
     al., 2021). It is blind to a shift by one, so it never stands alone.
     """
-    ov = circuits.ov.rows(task.operands)
+    ov = circuits.ov().rows(task.operands)
     picture = task.circuit(ov.matrix, "Full OV circuit", "attended token", "logit")
     verdict(ov.copying_score, at_least=at_least, picture=picture)

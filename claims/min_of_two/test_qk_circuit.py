@@ -17,7 +17,7 @@ SCORE = "attention score (q·k / √d_head)"
 
 
 def row_of_equals(circuits, task):
-    return circuits.qk.matrix[task.equals, task.operands]
+    return circuits.qk().matrix[task.equals, task.operands]
 
 
 def picture_of_the_row(circuits, task):
@@ -117,12 +117,12 @@ def test_the_row_of_equals_has_the_most_structure(task, circuits, verdict, at_le
     QK = W_E W_Q W_Kᵀ W_Eᵀ / √d_head, in float64; a range is the greatest minus the least score of a
     row. Only the row of '=' is read by the answer.
     """
-    others = spread(circuits.qk.matrix[task.operands][:, task.operands])
+    others = spread(circuits.qk().matrix[task.operands][:, task.operands])
     verdict(
         ratio(spread(row_of_equals(circuits, task)), others.amax()),
         at_least=at_least,
         picture=task.circuit(
-            circuits.qk.matrix[:, task.operands],
+            circuits.qk().matrix[:, task.operands],
             "Full QK circuit (the last row is that of =)",
             "destination",
             "source",

@@ -13,11 +13,13 @@ from einops import rearrange, repeat
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from mechanistic_claims import Exceptions, Heatmap, Row, drawn
+from mechanistic_claims import CannotJudge, Exceptions, Heatmap, Row, Sizes, drawn
 
 SPLIT_SEED = 4
 DRAW_SEED = 0
 TRAINING_SHARE = 0.8
+MOST_OPERANDS = 1024
+"""The logits of all pairs are held at once: 4 GiB of float32 for so many."""
 
 
 @dataclass(frozen=True)
@@ -31,10 +33,24 @@ class Task:
     number_of_operands: int
     device: torch.device
 
+    is_sample = False
     answer_positions = (-1,)
     position = MappingProxyType({"a": 0, "b": 1, "=": 2})
     operand_positions = (0, 1)
     swapped_positions = (1, 0, 2)
+
+    @classmethod
+    def of(cls, sizes: Sizes, device: torch.device) -> Task:
+        """That of a model of some sizes.
+
+        Raises:
+            CannotJudge: it has more operands than can be run in pairs, or fewer than two.
+        """
+        if not 2 <= sizes.logits <= MOST_OPERANDS:
+            raise CannotJudge(
+                f"{sizes.logits:,} operands, expected 2 to {MOST_OPERANDS:,}: every pair is run."
+            )
+        return cls(sizes.logits, device)
 
     @cached_property
     def operands(self) -> Int[Tensor, " operand"]:
@@ -116,19 +132,9 @@ class Task:
 
     @cached_property
     def representative(self) -> Int[Tensor, " input"]:
-        """For each input the index of the one that may stand for it: [a, b, =] with a <= b.
-
-        A model without positions can't tell the two apart. Whoever uses this shows it first.
-        """
+        """The index of [a, b, =] with a <= b: to a model without positions the same input."""
         index = torch.arange(len(self.inputs), device=self.device)
         return torch.where(self.min_position == 0, index, self.mirrored)
-
-    @cached_property
-    def counterpart(self) -> Int[Tensor, "input position"]:
-        """For each position the one that has the same token in the representative."""
-        straight = torch.arange(3, device=self.device).expand_as(self.inputs)
-        swapped = torch.tensor([*self.swapped_positions], device=self.device)
-        return torch.where(self.min_position[:, None] == 0, straight, swapped)
 
     @cached_property
     def held_out(self) -> Bool[Tensor, " input"]:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from mechanistic_claims.measurement.certificates import certificate, counting, terms
 from mechanistic_claims.measurement.certificates.certificate import LONGEST, Certificates
 from mechanistic_claims.measurement.certificates.terms import Enclosure, Table, Terms, WorstTerms
-from mechanistic_claims.measurement.circuits import AttentionWeights, Circuits
+from mechanistic_claims.measurement.circuits import Circuits, Weights
 from mechanistic_claims.measurement.measures import margin, share, spread
 from tests.measurement import balls
 from tests.measurement.balls import Balls, enumerated
@@ -64,7 +64,7 @@ class Drawn:
             return (KINDS[self.kind](draw, shape) * self.scale).double()
 
         return Circuits(
-            AttentionWeights(
+            Weights(
                 W_E=weight(self.n + 1, d),
                 W_Q=weight(1, 1, d, d),
                 W_K=weight(1, 1, d, d),
@@ -79,7 +79,7 @@ class Drawn:
     def can_be_decided(self) -> bool:
         """Numbers are neither so large nor so small that rounding hides what is clear."""
         moderate = 0.1 <= self.scale <= 6 and self.kind in ("normal", "integers")
-        return moderate and float(spread(self.circuits.qk.matrix[self.n])) < 600
+        return moderate and float(spread(self.circuits.qk().matrix[self.n])) < 600
 
 
 def right_in_float32(circuits, n, length):
@@ -282,7 +282,7 @@ def all_inside(circuits, query, answers):
     known = Balls(circuits.weights, query)
     others = [torch.arange(answer + 1, query) for answer in range(query)]
     table = Table.of(circuits, query, others, LONGEST)
-    score = circuits.qk.rows(torch.tensor([query])).matrix[0]
+    score = circuits.qk().rows(torch.tensor([query])).matrix[0]
     logits = torch.arange(len(known.logits))
     for answer in answers:
         found = table.terms(answer, logits, 4)

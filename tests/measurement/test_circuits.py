@@ -16,7 +16,7 @@ from mechanistic_claims.measurement.circuits import Circuit, Circuits
 from mechanistic_claims.measurement.properties import reproducible
 from mechanistic_claims.measurement.rounding import largest_difference, rounding_unit
 from mechanistic_claims.measurement.subject import Subject
-from mechanistic_claims.model.weights import AttentionWeights
+from mechanistic_claims.model.weights import Weights
 from models import min_of_two
 from tests.conftest import CPU, ROOT, small_weights
 
@@ -40,7 +40,7 @@ def test_the_algebra_holds_for_any_weights(operands, width, scale, seed):
     activations, circuits, inputs = subject.activations, subject.circuits, subject.task.inputs
     logits = decomposed_logits(circuits, inputs, activations.attention)
     assert largest_difference(activations.logits, logits) <= 8
-    scores = circuits.qk.matrix[operands, inputs]
+    scores = circuits.qk().matrix[operands, inputs]
     assert largest_difference(activations.attention_scores, scores) <= 8
     assert activations.interchangeable
 
@@ -60,9 +60,9 @@ def test_circuits_are_those_of_the_write_up(reference):
     bridge, circuits = reference.model, reference.circuits
     full_ov = bridge.W_E @ bridge.W_V[0, 0] @ bridge.W_O[0, 0] @ bridge.W_U
     full_qk = bridge.W_E @ bridge.W_Q[0, 0] @ bridge.W_K[0, 0].T @ bridge.W_E.T / 32**0.5
-    assert circuits.ov.matrix.dtype == torch.float64
-    assert torch.allclose(circuits.ov.matrix.float(), full_ov, atol=1e-4)
-    assert torch.allclose(circuits.qk.matrix.float(), full_qk, atol=1e-3)
+    assert circuits.ov().matrix.dtype == torch.float64
+    assert torch.allclose(circuits.ov().matrix.float(), full_ov, atol=1e-4)
+    assert torch.allclose(circuits.qk().matrix.float(), full_qk, atol=1e-3)
 
 
 def test_copying_score_and_diagonal():
@@ -77,7 +77,7 @@ def test_copying_score_and_diagonal():
 def test_several_heads_have_no_only_circuit():
     weight = torch.ones(1, 2, 3, 3).double()
     outer = torch.ones(4, 3).double()
-    circuits = Circuits(AttentionWeights(outer, weight, weight, weight, weight, outer.T, {}))
+    circuits = Circuits(Weights(outer, weight, weight, weight, weight, outer.T, {}))
     assert circuits.head(0, 1)[0].matrix.shape == (4, 4)
     with pytest.raises(CannotJudge, match="2 heads"):
         _ = circuits.ov

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+from mechanistic_claims.measurement.interventions.outcome import Outcome
 
 from mechanistic_claims.measurement.cases import plain
 from mechanistic_claims.measurement.domain import EXHAUSTIVE, Domain
-from mechanistic_claims.measurement.interventions.outcome import Outcome
 from mechanistic_claims.measurement.measures import margin, share
 from mechanistic_claims.measurement.rounding import largest_difference
 from mechanistic_claims.measurement.subject import Subject
@@ -23,7 +23,7 @@ def by_hand(
     tokens: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """pattern . OV of the tokens, without the direct path."""
-    ov = subject.circuits.ov.matrix if ov is None else ov
+    ov = subject.circuits.ov().matrix if ov is None else ov
     tokens = subject.task.inputs if tokens is None else tokens
     return (attention.double()[..., None] * ov[tokens]).sum(dim=1)
 
@@ -151,7 +151,7 @@ def test_draws_are_counted_once(small):
 
 
 def test_ov_is_replaced(small):
-    ov = torch.randn_like(small.circuits.ov.matrix)
+    ov = torch.randn_like(small.circuits.ov().matrix)
     expected = by_hand(small, small.activations.attention, ov) + direct(small)
     assert largest_difference(small.intervene.replace_ov(ov).all_logits, expected) <= 64
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch.nn.functional import cross_entropy
 
-from models.min_of_two.network import build_network
+from mechanistic_claims.model.network import build_network
 from models.min_of_two.task import Task
 from models.min_of_two.training import Recipe
 from models.min_of_two.weights import untrained_parameters, with_zero_biases

@@ -23,7 +23,7 @@ GOOD = '''
 @pytest.mark.parametrize("at_least", [0.3])
 def test_new(task, circuits, verdict, at_least):
     """A sentence about {at_least}."""
-    verdict(0.5 if circuits.ov.matrix.std() > 1 else 0.0, at_least=at_least)
+    verdict(0.5 if circuits.ov().matrix.std() > 1 else 0.0, at_least=at_least)
 '''
 PROPERTY = '''
 @evidence("weights")
@@ -31,7 +31,7 @@ PROPERTY = '''
 @reproducible(examples=50)
 def test_new(circuits, verdict, token):
     """Every token's own logit is above {limit}."""
-    verdict(circuits.ov.matrix[token, token], at_least=30.0, exceptions=[token])
+    verdict(circuits.ov().matrix[token, token], at_least=30.0, exceptions=[token])
 '''.replace("{limit}", "thirty")
 
 
