@@ -10,12 +10,9 @@ from mechanistic_claims.checkpoint.read import read_checkpoint
 from mechanistic_claims.measurement.pictures import draw
 from mechanistic_claims.measurement.subject import Subject
 from mechanistic_claims.model.task import Picture
-from models import min_of_two
 
-checkpoint = read_checkpoint(min_of_two.REFERENCE, "min_of_two")
-subject = Subject(
-    checkpoint, min_of_two.build(checkpoint, torch.device("cpu")), torch.device("cpu")
-)
+checkpoint = read_checkpoint(FAMILY.reference, "min_of_two")
+subject = Subject(checkpoint, FAMILY.build(checkpoint, torch.device("cpu")), torch.device("cpu"))
 task, circuits = subject.task, subject.circuits
 row = circuits.qk().matrix[task.equals, task.operands]
 rises = torch.nn.functional.pad(row.diff() >= 0, (0, 1))

@@ -25,10 +25,10 @@ if any("bench_" in argument or argument == "slow" for argument in sys.argv):
 if os.environ.get("CHECK_SHAPES") != "no":
     check_shapes()  # before anything has taken a function as it is
 
-import models.min_of_two as min_of_two
 from mechanistic_claims.checkpoint.read import read_checkpoint
 from mechanistic_claims.measurement.subject import Subject
 from mechanistic_claims.session.workers import available_cores, worker_count
+from models.min_of_two import FAMILY
 from models.min_of_two.weights import bridge_state_dict, untrained_parameters, with_zero_biases
 from tests.runs import ROOT, Run, run_in_a_fork
 
@@ -47,8 +47,8 @@ def small_weights(operands: int = 7, d_model: int = 5, seed: int = 0) -> dict[st
 
 def subject_of(path: Path) -> Subject:
     """Everything about the checkpoint of a file, on the CPU."""
-    checkpoint = read_checkpoint(path, "min_of_two", min_of_two.BUFFERS)
-    return Subject(checkpoint, min_of_two.build(checkpoint, CPU), CPU)
+    checkpoint = read_checkpoint(path, "min_of_two", FAMILY.buffers)
+    return Subject(checkpoint, FAMILY.build(checkpoint, CPU), CPU)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -123,7 +123,7 @@ def small(save: Callable[..., Path]) -> Subject:
 def reference() -> Subject:
     """The shipped reference checkpoint."""
     with torch.no_grad():
-        return subject_of(min_of_two.REFERENCE)
+        return subject_of(FAMILY.reference)
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 
-from models.min_of_two import REFERENCE
+from models.min_of_two import FAMILY
 from tests.benchmarks.in_turn import cost_of, in_turn, pytest_command, show
 from tests.conftest import ROOT
 
@@ -39,11 +39,11 @@ for _ in range({times}):
 
 def bare(times=1, threads=2):
     """A process that runs the reference so many times with a full cache, loaded anew each time."""
-    script = BARE.format(path=str(REFERENCE), times=times, threads=threads)
+    script = BARE.format(path=str(FAMILY.reference), times=times, threads=threads)
     return lambda: cost_of([sys.executable, "-c", script])
 
 
-def copies(folder, count, of=REFERENCE, prefix="copy"):
+def copies(folder, count, of=FAMILY.reference, prefix="copy"):
     """So many checkpoints with the same weights under names of their own."""
     paths = [folder / f"{prefix}{i}.safetensors" for i in range(count)]
     for path in paths:
@@ -124,7 +124,7 @@ def test_a_checkpoint_against_the_number_of_operands(benchmark, capsys, tmp_path
     subprocess.run([sys.executable, *train], cwd=ROOT, check=True)
     sides = {}
     for n in OPERANDS:
-        path = REFERENCE if n == SHIPPED else SIZES / f"n{n}-d32-h32" / "seed0.safetensors"
+        path = FAMILY.reference if n == SHIPPED else SIZES / f"n{n}-d32-h32" / "seed0.safetensors"
         for count in (1, 3):
             given = copies(tmp_path, count, path, f"{n}-")
             command = pytest_command("claims/", "-n", "0", *given)

@@ -29,7 +29,7 @@ from hypothesis.strategies import (
 )
 from torch import Tensor
 
-from models.min_of_two.weights import AXES, bridge_state_dict
+from models.min_of_two.weights import NAMES, bridge_state_dict
 from tests.conftest import small_weights
 
 WEIGHTS = small_weights(operands=3, d_model=2)
@@ -117,7 +117,7 @@ def not_finite() -> Iterator[Case]:
     """NaN and infinities in each tensor, in each type and format."""
     for form in FORMS:
         for dtype in FLOATS:
-            for name in AXES:
+            for name in NAMES.axes:
                 for value in (torch.nan, torch.inf, -torch.inf):
                     weights = {n: tensor.to(dtype, copy=True) for n, tensor in WEIGHTS.items()}
                     weights[name].view(-1)[-1] = value

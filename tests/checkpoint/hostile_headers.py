@@ -11,7 +11,7 @@ import safetensors.torch
 import torch
 from hypothesis.strategies import composite, integers, lists, sampled_from, text
 
-from models.min_of_two.weights import BRIDGE_NAMES, bridge_state_dict
+from models.min_of_two.weights import NAMES, bridge_state_dict
 from tests.checkpoint.hostile import ANYTHING, WEIGHTS, Case, sound
 
 DTYPES = [
@@ -142,5 +142,8 @@ def disagreeing() -> Iterator[Case]:
     for name, weight in weights.items():
         odd = {**weights, name: torch.ones([n + 1 for n in weight.shape])}
         yield Case("odd heads", safetensors.torch.save(odd, {"n_heads": "2"}), ".safetensors")
-        both = {**weights, BRIDGE_NAMES[name][0]: torch.ones(WEIGHTS[BRIDGE_NAMES[name][0]].shape)}
+        both = {
+            **weights,
+            NAMES.renaming[name][0]: torch.ones(WEIGHTS[NAMES.renaming[name][0]].shape),
+        }
         yield Case("named twice", safetensors.torch.save(both), ".safetensors")

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from hypothesis.strategies import composite, dictionaries, integers, lists, sampled_from, text
 
-from models.min_of_two.weights import AXES, bridge_state_dict
+from models.min_of_two.weights import NAMES, bridge_state_dict
 from tests.checkpoint.hostile import ANYTHING, FLOATS, FORMS, MEBIBYTE, WEIGHTS, Case, saved, suffix
 from tests.checkpoint.hostile_headers import header_file
 
@@ -283,7 +283,9 @@ def structures(draw: Any) -> Case:
     """What torch.save and safetensors write of weights that are others, elsewhere or missing."""
     weights: dict[Any, Any] = dict(draw(sampled_from((WEIGHTS, bridge_state_dict(WEIGHTS)))))
     for _ in range(draw(integers(1, 4))):
-        name = draw(sampled_from(sorted(weights)) | sampled_from(sorted(AXES)) | text(max_size=8))
+        name = draw(
+            sampled_from(sorted(weights)) | sampled_from(sorted(NAMES.axes)) | text(max_size=8)
+        )
         shape = draw(lists(integers(0, 4), max_size=4))
         weights[name] = torch.ones(shape, dtype=draw(sampled_from(FLOATS[:2])))
         if not draw(integers(0, 3)):

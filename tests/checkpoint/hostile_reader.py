@@ -28,7 +28,7 @@ from hypothesis import given
 import mechanistic_claims.checkpoint.read
 from mechanistic_claims.checkpoint.read import CheckpointError, read_checkpoint
 from mechanistic_claims.measurement.properties import reproducible
-from models.min_of_two import BUFFERS, build
+from models.min_of_two import FAMILY
 from models.min_of_two.weights import canonical_weights
 from tests.checkpoint.hostile import (
     Case,
@@ -89,10 +89,10 @@ def reset_peak() -> None:
 def come_of(path: Path, built: bool) -> str:
     """`error` or `valid`, or what is wrong with how the file was read."""
     try:
-        checkpoint = read_checkpoint(path, "min_of_two", BUFFERS)
+        checkpoint = read_checkpoint(path, "min_of_two", FAMILY.buffers)
         weights = canonical_weights(checkpoint)
         if built:
-            build(checkpoint, CPU)
+            FAMILY.build(checkpoint, CPU)
     except CheckpointError as error:
         return "error" if is_clear(error, path) else f"not clear: {str(error)!r:.500}"
     except BaseException as error:

@@ -13,9 +13,9 @@ import torch
 from einops import rearrange
 
 from mechanistic_claims.checkpoint.read import CheckpointError, read_checkpoint
-from models.min_of_two import BUFFERS
-from models.min_of_two.weights import AXES, bridge_state_dict, canonical_weights
-from tests.conftest import REAL, small_weights, subject_of
+from models.min_of_two import FAMILY
+from models.min_of_two.weights import NAMES, bridge_state_dict, canonical_weights
+from tests.conftest import CPU, REAL, small_weights, subject_of
 
 CANONICAL = small_weights()
 BRIDGE = bridge_state_dict(CANONICAL)
@@ -39,7 +39,7 @@ def test_every_format_and_type(tmp_path, suffix, dtype):
     save(stored, path)
     subject = subject_of(path)
     read = canonical_weights(subject.checkpoint)
-    assert all(torch.equal(read[name], CANONICAL[name].to(dtype)) for name in AXES)
+    assert all(torch.equal(read[name], CANONICAL[name].to(dtype)) for name in NAMES.axes)
     assert subject.activations.logits.dtype == dtype
 
 
@@ -62,9 +62,9 @@ def test_every_format_and_type(tmp_path, suffix, dtype):
 )
 def test_every_way_of_naming(tmp_path, content):
     torch.save(content, tmp_path / "model.pt")
-    read = canonical_weights(read_checkpoint(tmp_path / "model.pt", "min_of_two", BUFFERS))
-    assert list(read) == list(AXES)
-    assert all(torch.equal(read[name], CANONICAL[name]) for name in AXES)
+    read = canonical_weights(read_checkpoint(tmp_path / "model.pt", "min_of_two", FAMILY.buffers))
+    assert list(read) == list(NAMES.axes)
+    assert all(torch.equal(read[name], CANONICAL[name]) for name in NAMES.axes)
 
 
 def test_what_is_read_is_what_torch_loads(tmp_path):
@@ -176,10 +176,10 @@ def with_value(name: str, value: float) -> dict[str, torch.Tensor]:
         ({**CANONICAL, "blocks.0.mlp.W_in": torch.ones(1)}, "blocks.0.mlp.W_in unknown"),
         (
             {**CANONICAL, "unembed.W_U": torch.ones(5, 4)},
-            "unembed.W_U is 5 x 4, expected 5 x 7 (d_model operand; embed.W_E has 8 tokens",
+            "unembed.W_U is 5 x 4, expected 5 x 7 (d_model logit; embed.W_E has 8 tokens",
         ),
         ({**CANONICAL, "embed.W_E": torch.ones(8)}, "embed.W_E is 8, expected token x d_model"),
-        (small_weights(1025, 1), "1,025 operands, expected at most 1,024"),
+        (small_weights(1025, 1), "1,025 operands, expected 2 to 1,024"),
         ({**BRIDGE, "embed.weight": torch.ones(8)}, "embed.weight is 8, expected token d_model"),
         (with_value("unembed.W_U", float("nan")), "unembed.W_U has 1 of 35 values"),
         (with_value("embed.W_E", float("inf")), "not finite (infinite)"),
@@ -199,7 +199,7 @@ def test_what_is_no_checkpoint_is_said(tmp_path, content, said):
     path = tmp_path / "model.pt"
     torch.save(content, path)
     with pytest.raises(CheckpointError) as error:
-        canonical_weights(read_checkpoint(path, "min_of_two"))
+        FAMILY.build(read_checkpoint(path, "min_of_two", FAMILY.buffers), CPU)
     assert said in str(error.value)
     assert str(error.value).startswith(f"{path}: ")
     assert len(str(error.value).splitlines()) == 2, "what was found, then what to do"
@@ -254,6 +254,6 @@ def test_no_file_and_a_folder(tmp_path):
 
 @pytest.mark.skipif(not REAL.exists(), reason=f"the write-up's checkpoint is not at {REAL.name}")
 def test_the_real_checkpoint_was_saved_on_a_gpu():
-    checkpoint = read_checkpoint(Path(REAL), "min_of_two", BUFFERS)
+    checkpoint = read_checkpoint(Path(REAL), "min_of_two", FAMILY.buffers)
     assert checkpoint.sha256.startswith("9141b3adae0b")
     assert canonical_weights(checkpoint)["unembed.W_U"].shape == (32, 200)

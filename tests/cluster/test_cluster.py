@@ -14,7 +14,7 @@ from collections import Counter
 import psutil
 import pytest
 
-from models.min_of_two import REFERENCE
+from models.min_of_two import FAMILY
 from tests.conftest import CHECKPOINTS, DIFFERENT, QK, ROOT, without_rounding
 from tests.runs import SUITE, TOO_LONG, run_in_a_process
 
@@ -45,8 +45,8 @@ def named(folder):
 def test_verdicts_files_and_allure_are_as_from_one_machine(run_claims, tmp_path):
     """Also of a file that is broken, one that is not there by its turn, and one that is refuted."""
     broken = tmp_path / "broken.safetensors"
-    broken.write_bytes(REFERENCE.read_bytes()[:5000])
-    given = [f"--checkpoint={path}" for path in (broken, REFERENCE, DIFFERENT)]
+    broken.write_bytes(FAMILY.reference.read_bytes()[:5000])
+    given = [f"--checkpoint={path}" for path in (broken, FAMILY.reference, DIFFERENT)]
     parts = [OV, "claims/min_of_two/test_preconditions.py", QK]
     runs = {}
     for name, more in {"here": ["-n", "0"], "cluster": ["--cluster"]}.items():

@@ -10,7 +10,7 @@ from torch.nn.functional import cross_entropy
 from mechanistic_claims.model.network import build_network
 from models.min_of_two.task import Task
 from models.min_of_two.training import Recipe
-from models.min_of_two.weights import untrained_parameters, with_zero_biases
+from models.min_of_two.weights import NAMES, untrained_parameters, with_zero_biases
 from tests.conftest import CPU
 
 
@@ -20,7 +20,7 @@ def plain_loop(recipe: Recipe) -> Callable[[], float]:
     start = untrained_parameters(
         recipe.number_of_operands, recipe.d_model, recipe.d_head, recipe.seed
     )
-    network = build_network(with_zero_biases(start), CPU)
+    network = build_network(NAMES, with_zero_biases(start), CPU)
     trained = [
         parameter.requires_grad_()
         for name, parameter in network.named_parameters()

@@ -11,7 +11,7 @@ from functools import cached_property
 import pytest
 import torch
 
-from models.min_of_two import REFERENCE
+from models.min_of_two import FAMILY
 from models.min_of_two.constructed import CONSTRUCTED
 from models.min_of_two.training import Recipe, Training
 from models.min_of_two.weights import canonical_weights, untrained_parameters, with_zero_biases
@@ -106,7 +106,7 @@ class Matrix:
 
 @pytest.fixture(scope="module")
 def matrix(run_claims, tmp_path_factory):
-    original = Original(canonical_weights(subject_of(REFERENCE).checkpoint))
+    original = Original(canonical_weights(subject_of(FAMILY.reference).checkpoint))
     changed = {"original": original.weights, **mutants_of(original)}
     changed["retrained_seed_5"] = canonical_weights(subject_of(DIFFERENT).checkpoint)
     others = {"trained_too_briefly": trained_too_briefly()}
@@ -120,7 +120,7 @@ def matrix(run_claims, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def noisy(run_claims, tmp_path_factory):
-    original = Original(canonical_weights(subject_of(REFERENCE).checkpoint))
+    original = Original(canonical_weights(subject_of(FAMILY.reference).checkpoint))
     checkpoints = {f"noise_{scale}": original.noisy(scale) for scale in NOISE}
     return judged(run_claims, tmp_path_factory.mktemp("noisy"), checkpoints)
 

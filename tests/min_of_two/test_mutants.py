@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from claims.min_of_two import test_certificates, test_direct_path, test_preconditions
-from mechanistic_claims.measurement.activations import cache_activations
+from mechanistic_claims.measurement.activations import Activations
 from mechanistic_claims.measurement.interventions.verbs import Interventions
 from mechanistic_claims.verdict.verdict import Judge
 
 
 def test_a_pattern_that_is_no_softmax_is_refuted(reference):
     judge = Judge()
-    changed = replace(reference.activations, patterns=reference.activations.patterns * 1.0001)
+    scores = reference.activations.scores
+    changed = SimpleNamespace(patterns=scores.softmax(dim=-1) * 1.0001, scores=scores)
     test_preconditions.test_the_pattern_is_the_softmax_of_the_scores(changed, judge, 8)
     assert judge.verdict is not None
     assert not judge.verdict.holds
@@ -36,7 +38,7 @@ class Normalized:
 
 def test_a_normalization_is_refuted(reference):
     judge = Judge()
-    activations = cache_activations(replace(reference.parts, model=Normalized(reference.model)))
+    activations = Activations(replace(reference.parts, model=Normalized(reference.model)))
     test_preconditions.test_attention_only_without_normalization(activations, judge, 8)
     assert judge.verdict is not None
     assert not judge.verdict.holds
@@ -44,9 +46,10 @@ def test_a_normalization_is_refuted(reference):
 
 @pytest.mark.parametrize("how", ["mean", "resample"])
 def test_a_direct_path_that_differs_between_inputs_is_refuted(reference, how):
-    activations = reference.activations
-    noise = torch.randn(activations.embedding.shape, generator=torch.Generator().manual_seed(0))
-    changed = replace(activations, embedding=activations.embedding + 30 * noise)
+    activations, changed = reference.activations, Activations(reference.parts)
+    written = activations.read("hook_embed")
+    noise = torch.randn(written.shape, generator=torch.Generator().manual_seed(0))
+    changed._known["hook_embed"] = written + 30 * noise
     intervene = Interventions(reference.parts, changed, reference.circuits)
     judge = Judge()
     test_direct_path.test_it_is_the_same_on_every_input(

@@ -19,7 +19,6 @@ import torch
 from hypothesis import HealthCheck, given, settings, target
 from hypothesis import strategies as st
 
-import models.min_of_two as min_of_two
 from claims.min_of_two import STORY
 from mechanistic_claims.checkpoint.read import Checkpoint
 from mechanistic_claims.errors import CannotJudge
@@ -36,7 +35,7 @@ STORY_HOLDS_ON = 0.95
 """The least share of inputs, of what survives: two interventions may each miss 3 %."""
 
 Claim = tuple[Callable[..., None], dict[str, Any]]
-original = Original(canonical_weights(subject_of(min_of_two.REFERENCE).checkpoint))
+original = Original(canonical_weights(subject_of(FAMILY.reference).checkpoint))
 
 
 def claims_that_must_hold() -> Iterator[Claim]:
@@ -131,7 +130,7 @@ def edited(now: Original, kind: str, drawn: tuple[Any, ...]) -> Weights:
 
 def subject_with(weights: Weights) -> Subject:
     checkpoint = Checkpoint(Path("edited"), "min_of_two", "", weights)
-    return Subject(checkpoint, min_of_two.build(checkpoint, CPU), CPU)
+    return Subject(checkpoint, FAMILY.build(checkpoint, CPU), CPU)
 
 
 def test_the_reference_survives_and_does_what_the_story_says():

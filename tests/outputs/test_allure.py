@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from models.min_of_two import REFERENCE
+from models.min_of_two import FAMILY
 from tests.conftest import CHECKPOINTS
 from tests.runs import run_command
 
@@ -24,7 +24,7 @@ def results_of(folder: Path) -> dict[str, dict]:
 def two_runs(run_claims, tmp_path_factory):
     """The same part of the story on two checkpoints with the same file name."""
     runs = []
-    for seed in (REFERENCE, CHECKPOINTS / "seed1.safetensors"):
+    for seed in (FAMILY.reference, CHECKPOINTS / "seed1.safetensors"):
         folder = tmp_path_factory.mktemp("allure")
         (folder / "latest.safetensors").write_bytes(seed.read_bytes())
         run_claims(

@@ -17,7 +17,7 @@ from mechanistic_claims.verdict.headings import Heading
 from mechanistic_claims.verdict.record import Control, Held, Record, Told
 from mechanistic_claims.verdict.results import Results
 from mechanistic_claims.verdict.verdict import held_to
-from models.min_of_two import REFERENCE
+from models.min_of_two import FAMILY
 from models.min_of_two.weights import canonical_weights
 from tests.conftest import CHECKPOINTS, QK, ROOT, subject_of
 from tests.runs import run_in_a_process, verdicts_in
@@ -38,7 +38,7 @@ def baseline(run_claims, tmp_path_factory):
 @pytest.fixture
 def half_the_scores(save):
     """Answers stay, attention is no longer as sharp: on it, only numbers move."""
-    weights = canonical_weights(subject_of(REFERENCE).checkpoint)
+    weights = canonical_weights(subject_of(FAMILY.reference).checkpoint)
     weights["blocks.0.attn.W_Q"] = weights["blocks.0.attn.W_Q"] / 2
     return save(weights, "half.safetensors")
 
@@ -50,7 +50,7 @@ def test_the_file_of_verdicts_is_as_its_schema_says(baseline):
     jsonschema.Draft202012Validator.check_schema(schema)
     jsonschema.validate(found, schema)
     assert run.status == found["exit_status"] == 0
-    assert found["checkpoints"][0]["path"] == str(REFERENCE.relative_to(ROOT))
+    assert found["checkpoints"][0]["path"] == str(FAMILY.reference.relative_to(ROOT))
     for change in (
         {"verdict": "perhaps"},
         {"measured": None},
@@ -79,7 +79,7 @@ def test_junit_and_the_file_of_verdicts_agree(run_claims, tmp_path):
     broken, path = tmp_path / "broken.pt", tmp_path / "verdicts.json"
     broken.write_bytes(b"no checkpoint")
     seed = CHECKPOINTS / "seed2.safetensors"
-    given = [f"--checkpoint={file}" for file in (broken, REFERENCE, seed)]
+    given = [f"--checkpoint={file}" for file in (broken, FAMILY.reference, seed)]
     run = run_claims(OV, *given, "--verdicts", path)
     found = json.loads(path.read_text())
     jsonschema.validate(found, json.loads(SCHEMA.read_text()))
@@ -93,7 +93,7 @@ def test_junit_and_the_file_of_verdicts_agree(run_claims, tmp_path):
         for claim in checkpoint["claims"]
     }
     assert of_junit.keys() == of_json.keys()
-    assert {path for path, claim in of_json} == {str(broken), str(REFERENCE), str(seed)}
+    assert {path for path, claim in of_json} == {str(broken), str(FAMILY.reference), str(seed)}
     for key, claim in of_json.items():
         assert claim["verdict"] == of_junit[key]["verdict"]
         if claim["verdict"] == "error":

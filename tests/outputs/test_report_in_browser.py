@@ -12,7 +12,7 @@ from mechanistic_claims.outputs.report.allure import run_allure
 from mechanistic_claims.outputs.report.judged import JudgedRun, read_run
 from mechanistic_claims.verdict.record import Heading
 from mechanistic_claims.verdict.verdict import number
-from models.min_of_two import REFERENCE
+from models.min_of_two import FAMILY
 from tests.conftest import DIFFERENT
 from tests.outputs.browser import Page, luminance, programs, served_slowly
 from tests.outputs.test_report import report
@@ -35,7 +35,7 @@ def made(run_claims, tmp_path_factory) -> tuple[Path, JudgedRun]:
     run_claims(
         *(f"claims/min_of_two/test_{part}.py" for part in PARTS),
         f"--alluredir={folder}/results",
-        *("--checkpoint", REFERENCE, "--checkpoint", DIFFERENT),
+        *("--checkpoint", FAMILY.reference, "--checkpoint", DIFFERENT),
     )
     done = report(folder / "results", "--out", folder / "claims.html")
     assert done.returncode == 0, done.stderr
@@ -140,7 +140,7 @@ def test_the_tree_has_every_claim(opened, made, width):
         ".map((title) => title.innerText)"
     )
     parts = ["1. behavior", "2. qk circuit", "3. interventions"]
-    told_apart = [name for path in (REFERENCE, DIFFERENT) for name in (path.name, *parts)]
+    told_apart = [name for path in (FAMILY.reference, DIFFERENT) for name in (path.name, *parts)]
     assert groups == ["min_of_two", *told_apart], "no file of claims is named"
 
 

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from claims.min_of_two import DECIDED_FOR
-from models.min_of_two import REFERENCE
+from models.min_of_two import FAMILY
 from models.min_of_two.constructed import attend_to_the_min_and_copy
 from tests.conftest import CHECKPOINTS, DIFFERENT, QK, REAL, ROOT, without_rounding
 from tests.runs import run_command
@@ -52,9 +52,9 @@ def test_the_real_checkpoint_measures_what_was_measured_by_hand(run_claims):
 
 
 def test_a_file_given_twice_is_judged_once(run_claims):
-    name = str(REFERENCE.relative_to(ROOT))
+    name = str(FAMILY.reference.relative_to(ROOT))
     part = "claims/min_of_two/test_ov_circuit.py"
-    run = run_claims(part, "--checkpoint", name, "--checkpoint", REFERENCE)
+    run = run_claims(part, "--checkpoint", name, "--checkpoint", FAMILY.reference)
     assert run.status == 0
     assert len(run.claims) == 5
 
@@ -105,8 +105,8 @@ def test_refuted_claims_of_many_checkpoints_are_listed_of_a_few(run_claims, tmp_
 
 def test_a_broken_file_is_said_once_and_costs_only_its_own_verdicts(run_claims, tmp_path):
     broken = tmp_path / "broken.safetensors"
-    broken.write_bytes(REFERENCE.read_bytes()[:5000])
-    run = run_claims("claims/", "--checkpoint", broken, "--checkpoint", REFERENCE)
+    broken.write_bytes(FAMILY.reference.read_bytes()[:5000])
+    run = run_claims("claims/", "--checkpoint", broken, "--checkpoint", FAMILY.reference)
     assert run.status == pytest.ExitCode.TESTS_FAILED
     assert f"error in {CLAIMS} claims" in run.output
     assert run.output.count("ERROR at setup") == 1
@@ -118,7 +118,7 @@ def test_a_broken_file_is_said_once_and_costs_only_its_own_verdicts(run_claims, 
 @pytest.mark.slow
 def test_the_order_of_files_changes_no_verdict(run_claims, tmp_path):
     """Nor a measured number or a control, of drawn cases too."""
-    files = [REFERENCE, CHECKPOINTS / "seed2.safetensors", DIFFERENT]
+    files = [FAMILY.reference, CHECKPOINTS / "seed2.safetensors", DIFFERENT]
     found = []
     for name, given in {"given": files, "reversed": files[::-1]}.items():
         path = tmp_path / f"{name}.json"

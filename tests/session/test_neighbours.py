@@ -127,7 +127,7 @@ def test_claims_in_the_wrong_place_are_said(tmp_path):
     assert run.status == pytest.ExitCode.USAGE_ERROR
     assert "test_it has an @evidence and is in no folder of claims: a claim is a test" in run.output
     (tmp_path / "models" / "model").mkdir(parents=True)
-    (tmp_path / "models" / "model" / "__init__.py").write_text("REFERENCE = None")
+    (tmp_path / "models" / "model" / "__init__.py").write_text("FAMILY = None")
     (tmp_path / "claims" / "test_above.py").write_text("def test_it():\n    pass\n")
     (tmp_path / "claims" / "model" / "test_part.py").unlink()
     run = run_in_a_fork("claims", cwd=tmp_path)
