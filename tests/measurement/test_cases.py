@@ -8,7 +8,7 @@ import torch
 from mechanistic_claims.errors import CannotJudge
 from mechanistic_claims.measurement.cases import drawn, draws_of, is_drawn, plain, resting_on
 from mechanistic_claims.measurement.domain import EXHAUSTIVE, Domain
-from mechanistic_claims.measurement.measures import mean, share
+from mechanistic_claims.measurement.measures import share
 from mechanistic_claims.verdict.verdict import Judge, held_to
 
 ROWS = torch.tensor([0, 1, 2, 1, 0])
@@ -75,13 +75,12 @@ def test_different_draws_are_not_mixed(numbers):
 
 
 def test_a_number_of_it_alone_is_refused(numbers):
-    """By whatever way an author makes it a number, but for `share`."""
+    """By whatever way an author makes it a number, but for `share` and `mean`."""
     for number in (
         lambda: held_to((numbers > 0.5).double().mean(), at_least=0.1),
         lambda: (numbers > 0.5).sum().item(),
         lambda: float(numbers.amax()),
         lambda: int((numbers > 0.5).sum()),
-        lambda: mean(numbers),
         lambda: (numbers > 0.5).tolist().count(True) / 5,
         lambda: (numbers > 0.5).numpy().mean(),
         lambda: 1.0 if (numbers > 0.5).any() else 0.0,

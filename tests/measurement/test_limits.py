@@ -1,0 +1,191 @@
+"""Limits of means and shares: they cover what they should, by simulation and by hand."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from mechanistic_claims.errors import CannotJudge, NothingMeasured
+from mechanistic_claims.measurement import limits
+from mechanistic_claims.measurement.cases import drawn, resting_on
+from mechanistic_claims.measurement.domain import Domain, Measured
+from mechanistic_claims.measurement.limits import betting, clopper_pearson, student
+from mechanistic_claims.measurement.measures import mean, share
+from mechanistic_claims.verdict.verdict import held_to
+
+ANSWERS = 3
+OF_INPUTS = torch.arange(4).repeat_interleave(ANSWERS)
+"""Four inputs with three answers each."""
+
+
+def test_betting_by_hand():
+    """Of one draw nothing is known; 64 ones win ln 1,000 when (1 + .75 (1/m - 1))^64 = 1,000.
+
+    There every stake is at its largest: the least one is sqrt(8 ln 1,000 / 64) = .93 > .75 / m.
+    """
+    assert betting(np.array([1.0])) == (0.0, 1.0)
+    low, high = betting(np.ones(64))
+    assert low == pytest.approx(1 / (1 + (1000 ** (1 / 64) - 1) / 0.75), abs=1e-9)
+    assert high == 1.0
+    assert betting(np.zeros(64)) == (0.0, pytest.approx(1 - low))
+
+
+def capital_against(expected: float, values: list[float]) -> float:
+    """The greatest that a bet on more has ever had, step by step."""
+    capital = most = 1.0
+    seen: list[float] = []
+    squares = 0.25
+    for value in values:
+        variance = squares / (len(seen) + 1)
+        stake = math.sqrt(2 * math.log(1000) / (len(values) * variance))
+        capital *= 1 + min(stake, 0.75 / expected) * (value - expected)
+        seen.append(value)
+        squares += (value - (0.5 + sum(seen)) / (len(seen) + 1)) ** 2
+        most = max(most, capital)
+    return most
+
+
+def test_at_the_limit_the_capital_is_a_thousand():
+    values = np.random.default_rng(0).beta(8, 3, size=90).round(3)
+    low, high = betting(values)
+    assert low < values.mean() < high
+    assert capital_against(low, values.tolist()) == pytest.approx(1000, rel=1e-6)
+    assert capital_against(1 - high, (1 - values).tolist()) == pytest.approx(1000, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("draw", "expected"),
+    [
+        (lambda random: random.random(40) < 0.9, 0.9),
+        (lambda random: random.beta(0.2, 0.8, size=40), 0.2),
+        (lambda random: random.integers(0, 10, size=40) / 9, 0.5),
+    ],
+)
+def test_betting_misses_no_more_often_than_it_says(monkeypatch, draw, expected):
+    """Told to be sure of 95 % a side, each side misses at most so often, whatever is drawn."""
+    monkeypatch.setattr(limits, "CONFIDENCE", 0.95)
+    random, runs = np.random.default_rng(1), 400
+    found = np.array([betting(draw(random).astype(float)) for _ in range(runs)])
+    most = 0.05 + 3 * math.sqrt(0.05 * 0.95 / runs)
+    assert (found[:, 0] > expected).mean() <= most
+    assert (found[:, 1] < expected).mean() <= most
+
+
+def test_betting_is_tighter_than_hoeffding_where_little_varies():
+    values = np.random.default_rng(0).beta(90, 10, size=200)
+    low, high = betting(values)
+    hoeffding = math.sqrt(math.log(1000) / (2 * 200))
+    assert high - low < 2 * hoeffding / 3
+    assert low > values.mean() - hoeffding / 2
+
+
+def test_student_by_hand():
+    """Of 1, 2, 3: mean 2, sd 1, t of two degrees of freedom at .999 = 22.327 (any table)."""
+    off = 22.3271 / math.sqrt(3)
+    assert student(np.array([1.0, 2.0, 3.0])) == pytest.approx((2 - off, 2 + off), abs=1e-4)
+
+
+def test_student_misses_one_in_a_thousand_of_normal_values():
+    runs = 20_000
+    values = np.random.default_rng(2).normal(3, 2, size=(runs, 8))
+    found = np.array([student(row) for row in values])
+    for missed in ((found[:, 0] > 3).sum(), (found[:, 1] < 3).sum()):
+        assert 6 <= missed <= 38, "20 are expected, +- 4 standard deviations"
+
+
+@pytest.mark.parametrize("limit", [betting, student])
+def test_of_no_number_there_is_no_limit(limit):
+    for values in ([], [0.5, math.nan], [0.5, math.inf]):
+        with pytest.raises(NothingMeasured):
+            limit(np.array(values))
+    with pytest.raises(ValueError, match=r"from 0.5 to 1.5 are not within"):
+        betting(np.array([0.5, 1.5]))
+    with pytest.raises(CannotJudge, match="one draw has no limits"):
+        student(np.array([0.5]))
+
+
+def rows(values: list[float] | list[bool]) -> torch.Tensor:
+    return resting_on(torch.tensor(values), OF_INPUTS)
+
+
+def test_where_the_answers_of_an_input_agree_it_is_a_share_of_inputs():
+    """To the bit as of one answer an input."""
+    found = share(rows([True] * 9 + [False] * 3))
+    assert (found, found.low, found.high) == (0.75, *clopper_pearson(0.75, 4))
+    assert found.domain == Domain("sampled", 4)
+
+
+def test_one_answer_more_is_not_one_draw_more():
+    """Inputs with shares 1, 1, 2/3, 0: their mean, and limits of four draws."""
+    found = share(rows([True] * 8 + [False] * 4))
+    assert found == pytest.approx((1 + 1 + 2 / 3 + 0) / 4)
+    assert (found.low, found.high) == betting(np.array([1, 1, 2 / 3, 0]))
+    assert found.domain == Domain("sampled", 4)
+    other_order = torch.tensor([0, 11, 3, 6, 1, 7, 4, 9, 2, 5, 8, 10])
+    assert share(rows([True] * 8 + [False] * 4)[other_order]).low == found.low
+
+
+def test_an_input_counts_once_however_many_of_its_answers_are_asked():
+    """Shares 1/2 of two, 0 of one."""
+    chosen = torch.tensor([0, 1, 6])
+    assert share(rows([True, False] + [False] * 10)[chosen]) == 0.25
+    assert mean(rows([1.0, 3.0] + [8.0] * 10)[chosen]) == 5.0
+
+
+def test_a_row_may_have_several_values():
+    holds = torch.tensor([[True, True], [True, False]])
+    assert share(resting_on(holds, torch.arange(2))) == 0.75
+
+
+def test_a_mean_of_draws_has_the_limits_of_student():
+    values = rows([1.0, 2.0, 3.0, 4.0, 4.0, 4.0, 6.0, 6.0, 6.0, 0.0, 0.0, 0.0])
+    found = mean(values)
+    assert found == 3.0
+    assert (found.low, found.high) == student(np.array([2.0, 4.0, 6.0, 0.0]))
+    assert str(found.domain) == "sampled (4 draws, approximate 99.9% limit, Student's t)"
+    assert held_to(found, at_least=found.low).domain == str(found.domain)
+    assert not held_to(found, at_least=2.9).holds
+
+
+def test_a_mean_of_what_is_bounded_has_limits_that_hold_of_any_distribution():
+    values = drawn(torch.linspace(-1, 3, 50, dtype=torch.float64))
+    found = mean(values, between=(-1, 3))
+    low, high = betting(np.linspace(0, 1, 50))
+    assert found == pytest.approx(1.0)
+    assert (found.low, found.high) == pytest.approx((4 * low - 1, 4 * high - 1), abs=1e-9)
+    assert str(found.domain) == "sampled (50 draws, 99.9% limit)"
+    with pytest.raises(CannotJudge, match=r"-1 or 3 is not between 0 and 3"):
+        mean(values, between=(0, 3))
+    assert mean(drawn(torch.full((9,), 1.0000001)), between=(0, 1)) == 1.0, "a rounding"
+
+
+def test_what_is_made_of_an_approximate_limit_is_approximate():
+    about = mean(drawn(torch.tensor([1.0, 2.0, 4.0])))
+    for made in (about - Measured.sampled(0.5, 100), Measured.sampled(0.5, 100) * about, 1 - about):
+        assert made.domain == Domain("sampled", 3, approximate=True)
+
+
+def test_a_paired_difference_has_the_limits_of_the_differences():
+    """Losses that vary much more than their difference does."""
+    numbers = drawn(torch.arange(20.0))
+    loss, without = numbers * 3, numbers * 3 + torch.where(numbers > 9, 2.0, 1.0)
+    found = mean(without - loss)
+    assert found == 1.5
+    assert (found.low, found.high) == student(np.array([1.0] * 10 + [2.0] * 10))
+    assert found.low > 1.0 > (mean(without) - mean(loss)).low
+
+
+def test_a_drawn_mean_that_is_no_number_is_an_error():
+    for between in (None, (0, 1)):
+        with pytest.raises(NothingMeasured, match="not finite"):
+            mean(drawn(torch.tensor([0.5, math.nan])), between=between)
+
+
+def test_what_is_not_drawn_is_exhaustive():
+    for between in (None, (0, 5)):
+        found = mean(torch.tensor([1.0, 2.0]), between=between)
+        assert (found, found.low, found.high) == (1.5, 1.5, 1.5)
+        assert str(found.domain) == "exhaustive"
