@@ -17,6 +17,18 @@ REFERENCE = Path(__file__).parent / "checkpoints" / "reference.safetensors"
 BUFFERS = ("blocks.0.attn.mask", "blocks.0.attn.IGNORE")
 
 
+def fits(checkpoint: Checkpoint) -> str:
+    """Why a checkpoint is none of min_of_two; "" where it is one."""
+    from mechanistic_claims import CheckpointError
+    from models.min_of_two.weights import canonical_weights
+
+    try:
+        canonical_weights(checkpoint)
+    except CheckpointError as error:
+        return error.found
+    return ""
+
+
 def build(checkpoint: Checkpoint, device: torch.device) -> Parts:
     """The task, the network, its wiring and its weights, from a checkpoint's tensors.
 

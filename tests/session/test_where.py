@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import DIFFERENT
+from tests.projects import PART, add_min_of_two
 from tests.runs import ROOT, Run, run_in_a_fork
 
-PART = Path("claims/min_of_two/test_qk_circuit.py")
 CODE = "import pathlib\npathlib.Path(__file__).with_name('executed').touch()\n"
 CLAIMS_NOTHING = "def test_nothing():\n    pass\n"
 ABOVE = {
@@ -77,18 +77,7 @@ def laid_out(tmp_path_factory) -> dict[str, Path]:
     mono = tmp_path_factory.mktemp("mono")
     project, clone = mono / "lab", tmp_path_factory.mktemp("clone")
     for folder in (project, clone):
-        (folder / PART).parent.mkdir(parents=True)
-        shutil.copytree(
-            ROOT / "models", folder / "models", ignore=shutil.ignore_patterns("seed?.*")
-        )
-        for file in (PART, PART.with_name("__init__.py")):
-            shutil.copyfile(ROOT / file, folder / file)
-        story = (folder / PART.with_name("__init__.py")).read_text()
-        one_part = story.replace('"qk_circuit",\n', "@").partition("STORY")[0]
-        (folder / PART.with_name("__init__.py")).write_text(
-            one_part + "STORY = ('qk_circuit',)\nDECIDED_FOR = 40_000\n"
-        )
-        (folder / "claims" / "__init__.py").touch()
+        add_min_of_two(folder)
     shutil.copyfile(ROOT / "conftest.py", clone / "conftest.py")
     places = {
         "outside": tmp_path_factory.mktemp("runs"),
