@@ -10,6 +10,7 @@ from torch import Tensor
 
 from tests.runs import ROOT
 
+CHECKPOINTS = ROOT / "models/min_of_two/checkpoints"
 PART = Path("claims/min_of_two/test_qk_circuit.py")
 SUCCESSOR = Path(__file__).parent / "successor"
 FILES = {
@@ -41,6 +42,25 @@ def add_successor(project: Path) -> None:
     folder = project / "models" / "successor" / "checkpoints"
     folder.mkdir()
     torch.save(successor_weights(), folder / "reference.pt")
+
+
+def add_checkpoints(project: Path) -> None:
+    """In `runs/` one of min_of_two, two of successor, one of neither, and one that is cut off."""
+    runs = project / "runs"
+    runs.mkdir()
+    shutil.copyfile(CHECKPOINTS / "refuted/seed5.safetensors", runs / "seed5.safetensors")
+    torch.save(successor_weights(wrong=3), runs / "three_wrong.pt")
+    torch.save(successor_weights(), runs / "all_right.pth")
+    torch.save({"x": torch.ones(2)}, runs / "other.pt")
+    (runs / "broken.pt").write_bytes((runs / "three_wrong.pt").read_bytes()[:300])
+
+
+def add_twin(project: Path) -> None:
+    """A model that every checkpoint of successor is one of too, with the same claims."""
+    for folder in ("claims", "models"):
+        shutil.copytree(project / folder / "successor", project / folder / "twin")
+    for path in (project / "models" / "twin").glob("*.py"):
+        path.write_text(path.read_text().replace("successor", "twin"))
 
 
 def successor_weights(tokens: int = 10, wrong: int = 0) -> dict[str, Tensor]:
