@@ -30,9 +30,9 @@ from mechanistic_claims.measurement.subject import Subject
 from mechanistic_claims.session.workers import available_cores, worker_count
 from models.min_of_two import FAMILY
 from models.min_of_two.weights import bridge_state_dict, untrained_parameters, with_zero_biases
+from tests.projects import CHECKPOINTS, add_checkpoints, add_min_of_two, add_successor
 from tests.runs import ROOT, Run, run_in_a_fork
 
-CHECKPOINTS = ROOT / "models/min_of_two/checkpoints"
 DIFFERENT = CHECKPOINTS / "refuted/seed5.safetensors"
 REAL = ROOT.parent / "shared/checkpoints/min_int_model.pt"
 QK = "claims/min_of_two/test_qk_circuit.py"
@@ -124,6 +124,15 @@ def reference() -> Subject:
     """The shipped reference checkpoint."""
     with torch.no_grad():
         return subject_of(FAMILY.reference)
+
+
+@pytest.fixture(scope="session")
+def two_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project of two models, which no test changes."""
+    project = tmp_path_factory.mktemp("two_models")
+    for add in (add_min_of_two, add_successor, add_checkpoints):
+        add(project)
+    return project
 
 
 @pytest.fixture(scope="session")

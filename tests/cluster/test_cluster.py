@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -222,3 +223,36 @@ def test_what_kills_every_worker_is_no_verdict():
     assert run.status == pytest.ExitCode.TESTS_FAILED
     assert "lost on the cluster" in run.output
     assert "5 of 5 selected claims have no verdict" in run.output
+
+
+@pytest.mark.slow
+def test_checkpoints_of_two_models(two_models, tmp_path):
+    """Each is held to the claims of its own; what a .gitignore names is on the nodes all the same.
+
+    successor can't be built without the .pt file that it ships.
+    """
+    project = tmp_path / "project"
+    shutil.copytree(two_models, project)
+    (project / ".gitignore").write_text("*.pt\n")
+    family = project / "models/successor/__init__.py"
+    text = family.read_text()
+    family.write_text(
+        text.replace(
+            "        network = ", "        self.reference.read_bytes()\n        network = "
+        )
+    )
+    files = ("three_wrong.pt", "seed5.safetensors", "all_right.pth")
+    given = [f"--checkpoint=runs/{name}" for name in files]
+    runs = {}
+    for name, more in {"here": ["-n", "0"], "cluster": ["--cluster"]}.items():
+        runs[name] = run_in_a_process(
+            *("claims", *given, *more, f"--verdicts={tmp_path / name}.json"), cwd=project
+        )
+    here, there = runs.values()
+    assert there.status == here.status == 1, there.output
+    assert verdicts_of(tmp_path / "cluster.json") == verdicts_of(tmp_path / "here.json")
+    assert "error" not in {claim["verdict"] for claim in here.claims.values()}
+    assert "checkpoints: 3 done, 2 refuted or in error, 0 left" in there.output
+    none = run_in_a_process("claims", "--checkpoint=runs/other.pt", "--cluster", cwd=project)
+    assert none.status == pytest.ExitCode.USAGE_ERROR
+    assert "of none of the models whose claims are selected" in none.output

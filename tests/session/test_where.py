@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import DIFFERENT
+from tests.projects import PART, add_min_of_two
 from tests.runs import ROOT, Run, run_in_a_fork
 
-PART = Path("claims/min_of_two/test_qk_circuit.py")
 CODE = "import pathlib\npathlib.Path(__file__).with_name('executed').touch()\n"
 CLAIMS_NOTHING = "def test_nothing():\n    pass\n"
 ABOVE = {
@@ -77,18 +77,7 @@ def laid_out(tmp_path_factory) -> dict[str, Path]:
     mono = tmp_path_factory.mktemp("mono")
     project, clone = mono / "lab", tmp_path_factory.mktemp("clone")
     for folder in (project, clone):
-        (folder / PART).parent.mkdir(parents=True)
-        shutil.copytree(
-            ROOT / "models", folder / "models", ignore=shutil.ignore_patterns("seed?.*")
-        )
-        for file in (PART, PART.with_name("__init__.py")):
-            shutil.copyfile(ROOT / file, folder / file)
-        story = (folder / PART.with_name("__init__.py")).read_text()
-        one_part = story.replace('"qk_circuit",\n', "@").partition("STORY")[0]
-        (folder / PART.with_name("__init__.py")).write_text(
-            one_part + "STORY = ('qk_circuit',)\nDECIDED_FOR = 40_000\n"
-        )
-        (folder / "claims" / "__init__.py").touch()
+        add_min_of_two(folder)
     shutil.copyfile(ROOT / "conftest.py", clone / "conftest.py")
     places = {
         "outside": tmp_path_factory.mktemp("runs"),
@@ -167,7 +156,7 @@ def test_verdicts_are_the_same_wherever_the_gate_is_run(laid_out, expected, tmp_
     assert len(again) >= 2
 
 
-@pytest.mark.parametrize("way", WAYS[:-2], ids=str)
+@pytest.mark.parametrize("way", WAYS, ids=str)
 def test_what_claims_nothing_is_refused_wherever_the_gate_is_run(laid_out, way):
     silent = laid_out["project"] / PART.with_name("test_silent.py")
     silent.write_text(CLAIMS_NOTHING)
