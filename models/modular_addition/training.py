@@ -43,6 +43,13 @@ class Recipe:
     threads: int = 1
     device: str = "cpu"
 
+    def __post_init__(self) -> None:
+        if not 1 <= self.training_share * self.p**2 <= self.p**2:
+            raise ValueError(
+                f"a training share of {self.training_share}: expected a share of the {self.p**2} "
+                "pairs, one pair at least."
+            )
+
     @property
     def steps(self) -> int:
         return self.epochs
