@@ -6,8 +6,7 @@ import time
 
 import torch
 
-from models.min_of_two.sweep import SEEDS_AT_ONCE
-from models.min_of_two.training import Recipe, Seeds, Training
+from models.min_of_two.training import Recipe, Training
 from tests.benchmarks.in_turn import Cost, in_turn, show
 from tests.min_of_two.plain_loop import plain_loop
 
@@ -30,11 +29,11 @@ def timed(epoch, seeds=1):
 @torch.enable_grad()
 def test_an_epoch_over_one_of_the_plain_loop(benchmark, capsys):
     """One seed alone and several at once, over the write-up's loop through the bridge."""
-    recipe, together = Recipe(), SEEDS_AT_ONCE["cpu"]
+    recipe, together = Recipe(), Training.at_once["cpu"]
     sides = {
         "plain": timed(plain_loop(recipe)),
-        "one by one": timed(Training(recipe).epoch),
-        f"{together} at once": timed(Seeds(recipe, range(together)).epoch, together),
+        "one by one": timed(Training(recipe).advance),
+        f"{together} at once": timed(Training(recipe, range(together)).advance, together),
     }
     costs = in_turn(benchmark, sides)
     lines = [

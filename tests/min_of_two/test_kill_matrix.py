@@ -144,8 +144,8 @@ def judged(run_claims, folder, *groups):
 def trained_too_briefly():
     training = Training(BRIEF)
     for _ in range(BRIEF.epochs):
-        training.epoch()
-    return with_zero_biases({name: weight.detach() for name, weight in training.parameters.items()})
+        training.advance()
+    return with_zero_biases(training.weights_of(0))
 
 
 def test_every_claim_is_refuted_by_a_mutant_that_answers_as_well(matrix, show):

@@ -11,11 +11,12 @@ import safetensors.torch
 import torch
 from torch.nn.functional import cross_entropy
 
-import models.min_of_two.sweep as sweep_module
+from mechanistic_claims.model.sweeping import finish_all, jobs_of
+from mechanistic_claims.model.training_command import numbers
 from models.min_of_two.loss import Pairs, training_loss
 from models.min_of_two.task import Task
-from models.min_of_two.train import finish_all, main, numbers, train
-from models.min_of_two.training import Recipe, Seeds, Training
+from models.min_of_two.train import COMMAND, main
+from models.min_of_two.training import Recipe, Training
 from models.min_of_two.weights import canonical_weights, untrained_parameters
 from tests.conftest import CHECKPOINTS, CPU, subject_of, training_of
 from tests.min_of_two.plain_loop import plain_loop
@@ -24,7 +25,7 @@ from tests.runs import started, suite, suite_main
 
 def train_seeds(recipe, seeds, folder, every=None):
     """As a user's `--seeds` does."""
-    wrong = finish_all(sweep_module.jobs_of(recipe, seeds, folder, every=every), folder)
+    wrong = finish_all(jobs_of(Training, recipe, seeds, folder, every=every), folder)
     if wrong:
         raise ValueError(wrong[0])
     return [folder / f"seed{seed}.safetensors" for seed in seeds]
@@ -53,7 +54,7 @@ def test_losses_follow_the_plain_loop(recipe, epochs):
         training = Training(recipe)
         losses = []
         for _ in range(epochs):
-            training.epoch()
+            training.advance()
             losses.append(training.loss)
         expected = plain_losses(recipe, epochs)
     assert losses[-1] < losses[0]
@@ -64,12 +65,12 @@ def test_losses_follow_the_plain_loop(recipe, epochs):
 def test_the_gradient_of_several_seeds_is_that_of_each():
     """Also where the pairs of a batch are more than fit at a time."""
     recipe = Recipe(number_of_operands=60, d_model=6, d_head=5)
-    seeds = Seeds(recipe, [4, 9, 2])
-    losses = seeds._losses_now()
+    seeds = Training(recipe, [4, 9, 2])
+    losses = seeds.losses_of(seeds.parameters, 0)
     losses.sum().backward()
     for place, seed in enumerate(seeds.seeds):
         alone = Training(Recipe(**{**vars(recipe), "seed": seed}))
-        loss = alone._losses_now()
+        loss = alone.losses_of(alone.parameters, 0)
         loss.sum().backward()
         assert losses[place].item() == pytest.approx(loss.item(), rel=1e-6)
         for name, parameter in alone.parameters.items():
@@ -87,18 +88,18 @@ def test_the_gradient_of_several_seeds_is_that_of_each():
 )
 @torch.enable_grad()
 def test_losses_of_several_seeds_are_those_of_each_alone(recipe, epochs):
-    seeds = Seeds(recipe, [0, 3, 11])
+    seeds = Training(recipe, [0, 3, 11])
     alone = [Training(Recipe(**{**vars(recipe), "seed": seed})) for seed in seeds.seeds]
     for _ in range(epochs):
-        seeds.epoch()
+        seeds.advance()
         for training in alone:
-            training.epoch()
+            training.advance()
         assert seeds.losses == pytest.approx([t.loss for t in alone], rel=2e-5)
 
 
 @torch.enable_grad()
 def test_a_sweep_writes_each_seed_and_trains_only_what_is_missing(tmp_path, monkeypatch):
-    monkeypatch.setitem(sweep_module.SEEDS_AT_ONCE, "cpu", 2)
+    monkeypatch.setitem(Training.at_once, "cpu", 2)
     recipe = Recipe(**{**vars(SMALL), "epochs": 60})
     paths = train_seeds(recipe, [1, 2, 5], tmp_path, every=20)
     assert [training_of(path)["recipe"]["seed"] for path in paths] == [1, 2, 5]
@@ -119,14 +120,14 @@ def test_a_seed_that_diverges_takes_no_other_along(tmp_path, monkeypatch):
     """It is said, it is not written, and the others are what they would have been."""
     recipe = Recipe(**{**vars(SMALL), "epochs": 120})
     train_seeds(recipe, [1, 2, 3], tmp_path / "whole")
-    start = Seeds.__init__
+    start = Training.__init__
 
     def diverging(run, *arguments):
         start(run, *arguments)
         with torch.no_grad():
             run.parameters["W_U"][1, 0, 0] = float("inf")
 
-    monkeypatch.setattr(Seeds, "__init__", diverging)
+    monkeypatch.setattr(Training, "__init__", diverging)
     with pytest.raises(ValueError, match=r"diverged, and there is no seed2.safetensors"):
         train_seeds(recipe, [1, 2, 3], tmp_path / "one", every=40)
     assert sorted(path.name for path in (tmp_path / "one").glob("seed?.safetensors")) == [
@@ -197,9 +198,9 @@ def test_the_gradient_is_that_of_autograd():
 @torch.enable_grad()
 def test_a_seed_decides_the_weights(tmp_path):
     first, again, other = (tmp_path / f"{name}.safetensors" for name in ("first", "again", "other"))
-    train(SMALL, first)
-    train(SMALL, again)
-    train(Recipe(**{**vars(SMALL), "seed": 1}), other)
+    COMMAND.train(SMALL, first)
+    COMMAND.train(SMALL, again)
+    COMMAND.train(Recipe(**{**vars(SMALL), "seed": 1}), other)
     assert first.read_bytes() == again.read_bytes()
     assert first.read_bytes() != other.read_bytes()
 
@@ -238,8 +239,8 @@ def test_another_recipe_does_not_resume(tmp_path):
     training = Training(SMALL)
     torch.save(training.state(), out.with_suffix(".training"))
     with pytest.raises(ValueError, match="belongs to another recipe"):
-        train(Recipe(**{**vars(SMALL), "seed": 5}), out)
-    train(Recipe(**{**vars(SMALL), "seed": 5, "epochs": 1}), out, restart=True)
+        COMMAND.train(Recipe(**{**vars(SMALL), "seed": 5}), out)
+    COMMAND.train(Recipe(**{**vars(SMALL), "seed": 5, "epochs": 1}), out, restart=True)
     assert training_of(out)["step"] == 1
 
 
@@ -277,12 +278,12 @@ def test_a_damaged_state_is_said_in_a_sentence(tmp_path):
     out = tmp_path / "model.safetensors"
     out.with_suffix(".training").write_bytes(b"cut")
     with pytest.raises(ValueError, match=r"can't be read.*--restart"):
-        train(SMALL, out)
+        COMMAND.train(SMALL, out)
 
 
 @torch.enable_grad()
 def test_intermediate_checkpoints_and_metadata(tmp_path):
-    train(SMALL, tmp_path / "model.safetensors", every=100)
+    COMMAND.train(SMALL, tmp_path / "model.safetensors", every=100)
     steps = sorted(path.name for path in tmp_path.glob("*.step*"))
     assert steps == ["model.step000100.safetensors", "model.step000200.safetensors"]
     metadata = training_of(tmp_path / "model.step000100.safetensors")

@@ -17,7 +17,7 @@ from mechanistic_claims.measurement.pictures import draw
 from mechanistic_claims.outputs.survey.surveys import surveys as surveys_of
 from mechanistic_claims.outputs.survey.terminal import print_surveys
 from mechanistic_claims.verdict.document import OF_CLAIM, checked_of
-from models.min_of_two.train import train
+from models.min_of_two.train import COMMAND
 from models.min_of_two.training import Recipe
 from tests.conftest import ROOT, small_weights, subject_of
 from tests.runs import suite
@@ -223,7 +223,7 @@ def test_training_checkpoints_tell_their_step(run_claims, tmp_path):
     import torch
 
     with torch.enable_grad():
-        train(recipe, out, every=30)
+        COMMAND.train(recipe, out, every=30)
     verdicts = tmp_path / "verdicts.json"
     behavior = ROOT / "claims/min_of_two/test_behavior.py"
     run = run_claims(behavior, "--checkpoint", tmp_path / "*.safetensors", "--verdicts", verdicts)
