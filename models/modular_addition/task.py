@@ -1,0 +1,78 @@
+"""The task: every [a, b, =], answered at '=' by (a + b) mod p."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from einops import rearrange
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from mechanistic_claims import CannotJudge, Exceptions, Heatmap, Sizes
+
+MOST = 251
+"""The logits of all pairs are held at once, in float64: 126 MB for so many numbers."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """All p * p inputs [a, b, =]: number t is token t, '=' is token p, and a is the slower one."""
+
+    order: int
+    device: torch.device
+
+    is_sample = False
+    answer_positions = (-1,)
+
+    @classmethod
+    def of(cls, sizes: Sizes, device: torch.device) -> Task:
+        """That of a model of some sizes.
+
+        Raises:
+            CannotJudge: p is even, too small or too large.
+        """
+        if sizes.logits % 2 == 0 or not 5 <= sizes.logits <= MOST:
+            raise CannotJudge(
+                f"{sizes.logits:,} numbers, expected an odd number of 5 to {MOST}: every pair is "
+                "run, and frequencies come in pairs of cosine and sine."
+            )
+        return cls(sizes.logits, device)
+
+    @property
+    def equals(self) -> int:
+        """The token '='."""
+        return self.order
+
+    @cached_property
+    def pairs(self) -> Int[Tensor, "input 2"]:
+        """Every (a, b): an input as it is named in reports."""
+        numbers = torch.arange(self.order, device=self.device)
+        return torch.cartesian_prod(numbers, numbers)
+
+    @cached_property
+    def inputs(self) -> Int[Tensor, "input position"]:
+        """Every [a, b, =]."""
+        return torch.nn.functional.pad(self.pairs, (0, 1), value=self.equals)
+
+    @cached_property
+    def labels(self) -> Int[Tensor, " input"]:
+        """(a + b) mod p."""
+        return self.pairs.sum(dim=-1) % self.order
+
+    def map(self, values: Float[Tensor, " input"], title: str, unit: str) -> Heatmap:
+        """A number for each input as a picture over (a, b)."""
+        return Heatmap(title, self._over_pairs(values), "a (token)", "b (token)", unit)
+
+    def picture_of(self, exceptions: Any) -> Exceptions | None:
+        """Where exceptions are among the inputs; None if there are none, or they are no pairs."""
+        if not isinstance(exceptions, Tensor) or exceptions.ndim != 2 or not len(exceptions):
+            return None
+        false = torch.zeros(len(self.inputs), dtype=torch.bool, device=self.device)
+        false[exceptions[:, 0] * self.order + exceptions[:, 1]] = True
+        return Exceptions("Where it is false", self._over_pairs(false), "a (token)", "b (token)")
+
+    def _over_pairs(self, values: Float[Tensor, " input"] | Bool[Tensor, " input"]) -> Tensor:
+        return rearrange(values, "(a b) -> a b", a=self.order)
