@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from mechanistic_claims import CannotJudge, Sizes
+from mechanistic_claims import CannotJudge, Heatmap, Sizes
 
 SEQUENCES = 256
 SEED = 2**40 + 1
@@ -48,6 +48,7 @@ class Task:
     context: int
     device: torch.device
     layout: Layout
+    seed: int = SEED
 
     is_sample = True
 
@@ -63,10 +64,15 @@ class Task:
         layout = LAYOUTS.get(sizes.context, Layout(8, sizes.context // 2))
         return cls(sizes.tokens, sizes.context, device, layout)
 
+    @property
+    def others(self) -> Task:
+        """Other sequences of the same kind: heads are picked on these, and judged on those."""
+        return replace(self, seed=self.seed + 2)
+
     @cached_property
     def lengths(self) -> Int[Tensor, " input"]:
         """How long the block of each sequence is."""
-        generator = torch.Generator().manual_seed(SEED)
+        generator = torch.Generator().manual_seed(self.seed)
         shortest, longest = self.layout.shortest, self.layout.longest
         drawn = torch.randint(shortest, longest + 1, (SEQUENCES,), generator=generator)
         return drawn.to(self.device)
@@ -79,7 +85,7 @@ class Task:
     @cached_property
     def tokens(self) -> Int[Tensor, "input place"]:
         """The sequences, with one token more than there are positions: the last answer."""
-        generator = torch.Generator().manual_seed(SEED + 1)
+        generator = torch.Generator().manual_seed(self.seed + 1)
         size = (SEQUENCES, self.layout.longest)
         blocks = torch.randint(self.number_of_tokens, size, generator=generator).to(self.device)
         place = torch.arange(self.context + 1 - self.offset, device=self.device)
@@ -128,3 +134,11 @@ class Task:
     def second_copy(self) -> Bool[Tensor, " case"]:
         """The cases of the second copy."""
         return self.in_second_copy.flatten()
+
+    def attention(
+        self, pattern: Float[Tensor, "input query source"], title: str, sequence: int = 0
+    ) -> Heatmap:
+        """The attention of a head on one sequence as a picture."""
+        length = int(self.lengths[sequence])
+        title = f"{title}: blocks of {length} tokens"
+        return Heatmap(title, pattern[sequence], "from (position)", "to (position)", "attention")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -11,7 +12,7 @@ from einops import rearrange
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from mechanistic_claims import CannotJudge, Exceptions, Heatmap, Sizes
+from mechanistic_claims import Bars, CannotJudge, Exceptions, Heatmap, Sizes, fourier_basis
 
 MOST = 251
 """The logits of all pairs are held at once, in float64: 126 MB for so many numbers."""
@@ -62,9 +63,29 @@ class Task:
         """(a + b) mod p."""
         return self.pairs.sum(dim=-1) % self.order
 
+    def only(
+        self, frequencies: Sequence[int], values: Float[Tensor, "number x"]
+    ) -> Float[Tensor, "number x"]:
+        """Of a function of the numbers its mean and some frequencies, in its own dtype."""
+        components = [0, *(c for k in frequencies for c in (2 * k - 1, 2 * k))]
+        kept = fourier_basis(self.order).to(self.device)[components]
+        return (kept.T @ (kept @ values.double())).to(values.dtype)
+
+    def embedded(
+        self, of_number: Float[Tensor, "number d_model"], written: Float[Tensor, "input position d"]
+    ) -> Float[Tensor, "input position d"]:
+        """What is embedded in each input, with other embeddings of the numbers."""
+        return torch.cat([of_number[self.pairs], written[:, 2:]], dim=1)
+
     def map(self, values: Float[Tensor, " input"], title: str, unit: str) -> Heatmap:
         """A number for each input as a picture over (a, b)."""
         return Heatmap(title, self._over_pairs(values), "a (token)", "b (token)", unit)
+
+    def spectrum(
+        self, values: Float[Tensor, " frequency"], title: str, unit: str, keys: Sequence[int]
+    ) -> Bars:
+        """A number for each frequency from 1 on as a picture, with the key frequencies marked."""
+        return Bars(title, values[1:], "frequency k", unit, tuple(keys), "keys", first=1)
 
     def picture_of(self, exceptions: Any) -> Exceptions | None:
         """Where exceptions are among the inputs; None if there are none, or they are no pairs."""

@@ -1,0 +1,44 @@
+"""Which head is which: picked on other sequences than those on which claims are judged."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from mechanistic_claims import head, mean, prefix_matching, previous_token
+
+MATCHES = 0.3
+"""From this prefix matching on a head is an induction head; others have 0.1 or less."""
+
+
+@pytest.fixture(scope="session")
+def heads(task, weights, activations):
+    """The previous-token head, the other heads of its layer, and the induction heads.
+
+    A model without an induction head is judged by the head that comes nearest.
+    """
+    others = activations.on(task.others)
+    first, second = ([head(layer, h) for h in range(weights.W_Q.shape[1])] for layer in (0, 1))
+
+    def previous(one):
+        return mean(previous_token(others.pattern(one), task.others.in_first_copy))
+
+    def matching(one):
+        matched = prefix_matching(
+            others.pattern(one), task.others.inputs, task.others.in_second_copy
+        )
+        return mean(matched)
+
+    chosen = max(first, key=previous)
+    best = max(second, key=matching)
+    inducing = [one for one in second if matching(one) >= MATCHES] or [best]
+    return SimpleNamespace(
+        previous_token=chosen,
+        others=together([one for one in first if one != chosen]),
+        induction=together(inducing),
+        strongest=best,
+    )
+
+
+def together(heads):
+    """Heads as one component."""
+    return sum(heads[1:], start=heads[0])

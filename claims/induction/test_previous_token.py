@@ -1,0 +1,55 @@
+"""Step one of the story: a head of the first layer attends to the previous token."""
+
+import pytest
+
+from mechanistic_claims import evidence, mean, previous_token
+
+
+@evidence("activations")
+@pytest.mark.parametrize("at_least", [0.85])
+def test_it_attends_to_the_previous_token(task, activations, heads, verdict, at_least):
+    """A head of the first layer attends to the previous token.
+
+    mean over sequences of A[q, q − 1] over rows q of the first copy
+
+    A is the softmax attention of the head, read from the model's pattern hook. Rows of the first
+    copy are those that later serve as keys.
+    """
+    pattern = activations.pattern(heads.previous_token)
+    verdict(
+        mean(previous_token(pattern, task.in_first_copy), between=(0, 1)),
+        at_least=at_least,
+        picture=task.attention(pattern, "Attention of the previous-token head"),
+    )
+
+
+@evidence("intervention")
+@pytest.mark.parametrize("how", ["mean", "zero"])
+@pytest.mark.parametrize("at_least", [2.5])
+def test_without_it_the_copy_is_lost(task, activations, heads, intervene, verdict, how, at_least):
+    """Without it (ablated: {how}) the loss on the second copy rises by {at_least} nats or more.
+
+    mean over sequences of the rise of the loss over rows of the second copy
+
+    What the head writes is replaced at every position, by its mean over sequences or by zero, and
+    all that follows is run anew.
+    """
+    without = intervene.ablate(heads.previous_token, how)
+    rise = without.loss - activations.loss
+    verdict(mean(rise[task.second_copy]), at_least=at_least)
+
+
+@evidence("intervention")
+@pytest.mark.parametrize("at_least", [2.0])
+def test_no_other_head_of_its_layer_does_it(task, heads, intervene, verdict, at_least):
+    """Without the other heads of its layer far less is lost: by {at_least} nats or more.
+
+    loss over the second copy without the head − loss without all other heads of its layer
+
+    Each ablated to its mean over sequences, at every position.
+    """
+    without, without_others = (
+        intervene.ablate(component, "mean").loss[task.second_copy]
+        for component in (heads.previous_token, heads.others)
+    )
+    verdict(mean(without - without_others), at_least=at_least)

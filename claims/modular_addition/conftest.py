@@ -1,0 +1,34 @@
+"""What the claims about modular addition share."""
+
+import pytest
+
+from mechanistic_claims import key_frequencies, logit_similarity
+
+MOST = 5
+"""The paper's model has five key frequencies."""
+
+
+@pytest.fixture(scope="session")
+def similarity(activations):
+    """How much of the logits is cos w_k (a + b - c), for each frequency k: a cosine."""
+    return logit_similarity(activations.logits)
+
+
+@pytest.fixture(scope="session")
+def keys(activations, similarity):
+    """The checkpoint's own key frequencies; of a model that has none, the five nearest to one."""
+    found = key_frequencies(activations.logits)
+    return found or sorted(similarity.topk(MOST).indices.tolist())
+
+
+@pytest.fixture(scope="session")
+def neurons(activations):
+    """The neurons at '=' on every input, after the activation function."""
+    return activations.neurons(0)
+
+
+@pytest.fixture(scope="session")
+def neuron_logits(weights):
+    """W_L = W_out W_U: what each neuron writes to the logits, centred over them."""
+    written = weights["blocks.0.mlp.W_out"] @ weights.W_U
+    return written - written.mean(dim=-1, keepdim=True)
