@@ -23,10 +23,8 @@ def heads(task, weights, activations):
         return mean(previous_token(others.pattern(one), task.others.in_first_copy))
 
     def matching(one):
-        matched = prefix_matching(
-            others.pattern(one), task.others.inputs, task.others.in_second_copy
-        )
-        return mean(matched)
+        pattern, asked = others.pattern(one), task.others
+        return mean(prefix_matching(pattern, asked.inputs, asked.in_second_copy))
 
     chosen = max(first, key=previous)
     best = max(second, key=matching)

@@ -2,7 +2,12 @@
 
 import pytest
 
-from mechanistic_claims import key_frequencies, logit_similarity
+from mechanistic_claims import (
+    cross_entropy,
+    key_frequencies,
+    logit_similarity,
+    restricted_logits,
+)
 
 MOST = 5
 """The paper's model has five key frequencies."""
@@ -32,3 +37,13 @@ def neuron_logits(weights):
     """W_L = W_out W_U: what each neuron writes to the logits, centred over them."""
     written = weights["blocks.0.mlp.W_out"] @ weights.W_U
     return written - written.mean(dim=-1, keepdim=True)
+
+
+@pytest.fixture(scope="session")
+def loss_without(task, activations):
+    """The mean loss without each frequency in the logits; [0] is that of the logits as they are."""
+    logits = activations.logits.double()
+    without = [logits] + [
+        logits - restricted_logits(logits, [k]) for k in range(1, task.order // 2 + 1)
+    ]
+    return logits.new_tensor([float(cross_entropy(each, task.labels).mean()) for each in without])
