@@ -330,16 +330,21 @@ def test_options_are_the_recipe(command, options, expected, tmp_path, capsys):
     ("command", "options", "said"),
     [
         (addition_train.main, ["--p=1"], "--p 1: expected 2 or more."),
-        (addition_train.main, ["--warm-up=0"], "--warm-up 0: expected 1 or more."),
+        (addition_train.main, ["--p=5", "--warm-up=0"], "--warm-up 0: expected 1 or more."),
         (addition_train.main, ["--p=5,7"], "several sizes: give --seeds, and --out a folder."),
-        (addition_train.main, ["--training-share=1.5"], "a training share of 1.5: expected"),
+        (
+            addition_train.main,
+            ["--p=5", "--training-share=1.5"],
+            "a training share of 1.5: expected",
+        ),
         (induction_train.main, ["--steps=0"], "--steps 0: expected 1 or more."),
         (induction_train.main, ["--longest=64"], "blocks of 8 to 64 tokens: expected"),
         (induction_train.main, ["--shortest=33"], "blocks of 33 to 32 tokens: expected"),
     ],
 )
 def test_wrong_options_are_said_in_a_sentence(command, options, said, tmp_path, capsys):
+    small = ["--d-model=4", "--epochs=1" if command is addition_train.main else "--steps=1"]
     with pytest.raises(SystemExit):
-        command([*options, f"--out={tmp_path / 'model.safetensors'}"])
+        command([f"--out={tmp_path / 'model.safetensors'}", *small, *options])
     assert said in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
