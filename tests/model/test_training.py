@@ -183,6 +183,8 @@ def test_a_sweep_goes_on_where_it_was_stopped(training, recipe, tmp_path, monkey
     assert finish_all(left("whole"), tmp_path / "whole") == []
     killed_at(training, 121, lambda: finish_all(left("killed"), tmp_path / "killed"))
     assert [path.suffix for path in (tmp_path / "killed").iterdir()] == [".training"]
+    in_another_order = jobs_of(training, recipe, [2, 1, 0], tmp_path / "killed")
+    assert [job.seeds for job in in_another_order] == [(0, 1), (2,)]
     assert finish_all(left("killed"), tmp_path / "killed") == []
     there = sorted((tmp_path / "killed").iterdir())
     assert [path.name for path in there] == [f"seed{seed}.safetensors" for seed in range(3)]
