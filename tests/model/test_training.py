@@ -183,6 +183,8 @@ def test_a_sweep_goes_on_where_it_was_stopped(training, recipe, tmp_path, monkey
     assert finish_all(left("whole"), tmp_path / "whole") == []
     killed_at(training, 121, lambda: finish_all(left("killed"), tmp_path / "killed"))
     assert [path.suffix for path in (tmp_path / "killed").iterdir()] == [".training"]
+    in_another_order = jobs_of(training, recipe, [2, 1, 0], tmp_path / "killed")
+    assert [job.seeds for job in in_another_order] == [(0, 1), (2,)]
     assert finish_all(left("killed"), tmp_path / "killed") == []
     there = sorted((tmp_path / "killed").iterdir())
     assert [path.name for path in there] == [f"seed{seed}.safetensors" for seed in range(3)]
@@ -330,16 +332,21 @@ def test_options_are_the_recipe(command, options, expected, tmp_path, capsys):
     ("command", "options", "said"),
     [
         (addition_train.main, ["--p=1"], "--p 1: expected 2 or more."),
-        (addition_train.main, ["--warm-up=0"], "--warm-up 0: expected 1 or more."),
+        (addition_train.main, ["--p=5", "--warm-up=0"], "--warm-up 0: expected 1 or more."),
         (addition_train.main, ["--p=5,7"], "several sizes: give --seeds, and --out a folder."),
-        (addition_train.main, ["--training-share=1.5"], "a training share of 1.5: expected"),
+        (
+            addition_train.main,
+            ["--p=5", "--training-share=1.5"],
+            "a training share of 1.5: expected",
+        ),
         (induction_train.main, ["--steps=0"], "--steps 0: expected 1 or more."),
         (induction_train.main, ["--longest=64"], "blocks of 8 to 64 tokens: expected"),
         (induction_train.main, ["--shortest=33"], "blocks of 33 to 32 tokens: expected"),
     ],
 )
 def test_wrong_options_are_said_in_a_sentence(command, options, said, tmp_path, capsys):
+    small = ["--d-model=4", "--epochs=1" if command is addition_train.main else "--steps=1"]
     with pytest.raises(SystemExit):
-        command([*options, f"--out={tmp_path / 'model.safetensors'}"])
+        command([f"--out={tmp_path / 'model.safetensors'}", *small, *options])
     assert said in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
