@@ -93,7 +93,8 @@ def test_what_other_sets_keep_too_is_not_particular(tmp_path, other, heading):
 
 
 def test_other_sets_have_as_many_heads_of_each_layer(small):
-    weights = replace(small.weights, W_Q=small.weights.W_Q.new_zeros(2, 6, 5, 1))
+    read = small.weights.W_Q.new_zeros(2, 6, 5, 1)
+    weights = replace(small.weights, W_Q=read, W_K=read, W_V=read, W_O=read.mT)
     chosen = head(0, 1) + head(1, 2) + head(1, 3)
     found = others_like(chosen, weights)
     assert len({other.parts for other in found}) == 20
