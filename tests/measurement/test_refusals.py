@@ -1,0 +1,335 @@
+"""Where a fixture does not cover a model, or what it is given does not fit, it says so."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import torch
+
+from mechanistic_claims.errors import CannotJudge
+from mechanistic_claims.model.components import embedding, head, logits, mlp, neurons
+from mechanistic_claims.model.task import TaskOfLists
+from tests.plain_transformer import LOGITS, POSITIONS, TOKENS, Kind, Questions
+
+ONE_HEAD, TWO_LAYERS, WITH_MLP, WITH_NORM = (
+    Kind(layers=1, heads=1),
+    Kind(),
+    Kind(mlp="relu"),
+    Kind(norm="LN"),
+)
+
+
+@dataclass
+class Lists(Questions):
+    """A task of lists before a query token."""
+
+    query: int = TOKENS - 1
+    companions: Any = field(default_factory=lambda: torch.ones(LOGITS, LOGITS).bool())
+
+    def random_lists(self, length, draws):
+        return torch.zeros(draws, length + 1, dtype=torch.long)
+
+    def labels_of(self, lists):
+        return lists[:, 0]
+
+
+@pytest.fixture(scope="module")
+def subjects():
+    with torch.no_grad():
+        kinds = (ONE_HEAD, TWO_LAYERS, WITH_MLP, WITH_NORM)
+        return {kind: kind.subject(Questions()) for kind in kinds}
+
+
+def refused(sentence, ask):
+    with pytest.raises(CannotJudge, match=re.escape(sentence)):
+        ask()
+
+
+def test_what_is_of_an_only_head(subjects):
+    for kind, heads in ((TWO_LAYERS, 4), (Kind(layers=1), 2), (Kind(heads=1), 2)):
+        subject = subjects.get(kind) or kind.subject(Questions())
+        activations, intervene = subject.activations, subject.intervene
+        row = torch.zeros(len(subject.task.labels), dtype=torch.long)
+        of = row[:20]
+        for ask in (
+            lambda a=activations: a.attention,
+            lambda a=activations: a.attention_scores,
+            lambda a=activations, row=row: a.attention_to(row),
+            lambda i=intervene, row=row: i.attend(row),
+            lambda i=intervene, of=of, s=subject: i.exchange_value(of, s.task.inputs, of),
+            lambda i=intervene: i.replace_ov(torch.zeros(TOKENS, LOGITS).double()),
+            lambda s=subject: s.circuits.ov(),
+            lambda s=subject: s.circuits.qk(),
+        ):
+            refused(f"this model has {heads} heads", ask)
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        (Kind(layers=1), "this model has 2 heads in all its layers: the certificate is of one"),
+        (Kind(heads=1), "this model has 2 heads in all its layers: the certificate is of one"),
+        (Kind(layers=1, heads=1, norm="LN"), "1 heads in all its layers, and norms: the cert"),
+        (
+            Kind(layers=1, heads=1, mlp="relu"),
+            "blocks.0.mlp.W_out, blocks.0.mlp.b_out, unembed.b_U are not zero: the certificate is "
+            "of a model without biases, positions and MLPs.",
+        ),
+        (ONE_HEAD, "pos_embed.W_pos, blocks.0.attn.b_Q, "),
+    ],
+)
+def test_the_certificate(kind, said):
+    task = Lists()
+    assert isinstance(task, TaskOfLists)
+    refused(said, lambda: kind.subject(task).certificate)
+
+
+@pytest.mark.parametrize("asked", ["certificate", "sampled"])
+def test_of_a_task_that_is_none_of_lists(subjects, asked):
+    said = f"{asked} is of lists before one query token, and the task of some_model has none: it"
+    refused(said, lambda: getattr(subjects[ONE_HEAD], asked))
+
+
+def test_lists_of_another_length_where_positions_are_trained():
+    task = Lists()
+    task.answer_positions, task.labels = (-1,), torch.zeros(20, dtype=torch.long)
+    subject = ONE_HEAD.subject(task)
+    assert subject.sampled(POSITIONS - 1, 5) in (0, 1)
+    refused("its positions are trained: 6 of them", lambda: subject.sampled(8, 5))
+
+
+def test_ov_is_not_replaced_where_something_follows_it():
+    ov = torch.zeros(TOKENS, LOGITS).double()
+    for kind in (Kind(1, 1, mlp="relu"), Kind(1, 1, norm="LN")):
+        intervene = kind.subject(Questions()).intervene
+        refused(
+            "replace_ov: an MLP or a norm follows the head", lambda i=intervene: i.replace_ov(ov)
+        )
+
+
+def test_circuits_of_what_there_is(subjects):
+    circuits = subjects[TWO_LAYERS].circuits
+    for component in (head(0, 2), head(2, 0), head(-1, 0), head(0, -1)):
+        said = f"there is no {component}: this model has layers 0 to 1, each with heads 0 to 1."
+        refused(said, lambda c=component: circuits.ov(c))
+        refused(said, lambda c=component: circuits.composition(head(1, 0).keys, c))
+    refused("there is no head 0.2", lambda: circuits.qk(head(1, 0), keys=head(0, 2)))
+    for component in (mlp(0), embedding, head(0, 0) + head(0, 1), neurons(0, 1)):
+        refused("expected one head", lambda c=component: circuits.qk(c))
+        refused("expected one head", lambda c=component: circuits.composition(head(1, 0).keys, c))
+    for through in (head(1, 1), mlp(0), head(0, 0) + head(0, 1), embedding + head(0, 0)):
+        refused("a circuit of layer 1 through", lambda t=through: circuits.ov(head(1, 0), values=t))
+    refused("they don't compose", lambda: circuits.composition(head(1, 0).keys, head(1, 1)))
+    two = (head(1, 0) + head(1, 1)).keys
+    for reader in (logits, two):
+        refused(
+            "expected the queries, keys or", lambda r=reader: circuits.composition(r, head(0, 0))
+        )
+
+
+def test_circuits_with_a_norm(subjects):
+    circuits = subjects[WITH_NORM].circuits
+    for ask in (
+        lambda: circuits.ov(head(0, 0)),
+        lambda: circuits.qk(head(0, 0)),
+        lambda: circuits.direct_path,
+        lambda: circuits.composition(head(1, 0).keys, head(0, 0)),
+    ):
+        refused("a norm stands between what is written and what is read in this model", ask)
+
+
+def test_components_that_are_not_there(subjects):
+    numbers = torch.arange(20)
+    for kind, component, said in (
+        (WITH_MLP, head(0, 2), "there is no head 0.2: each layer has heads 0 to 1."),
+        (WITH_MLP, head(2, 0), "there is no layer 2: this model has layers 0 to 1."),
+        (WITH_MLP, head(-1, 0), "there is no layer -1"),
+        (WITH_MLP, head(0, -1), "there is no head 0.-1"),
+        (WITH_MLP, mlp(2), "there is no layer 2"),
+        (TWO_LAYERS, mlp(1), "there is no mlp 1: layer 1 of this model has no MLP."),
+        (TWO_LAYERS, neurons(0, 3), "there is no 1 neurons of layer 0: layer 0 of this model"),
+        (WITH_MLP, neurons(0, 10), "1 neurons of layer 0: each layer has neurons 0 to 9."),
+        (WITH_MLP, neurons(0, -1, 2), "2 neurons of layer 0: each layer has neurons 0 to 9."),
+    ):
+        activations, intervene = subjects[kind].activations, subjects[kind].intervene
+        for ask in (
+            lambda i=intervene, c=component: i.ablate(c, "zero"),
+            lambda i=intervene, c=component: i.ablate(embedding + c, "resample", "answers"),
+            lambda i=intervene, c=component: i.patch(c, numbers),
+            lambda i=intervene, c=component: i.cut(c, logits, "mean"),
+            lambda a=activations, c=component: a.written(c),
+        ):
+            refused(said, ask)
+    activations = subjects[TWO_LAYERS].activations
+    refused("layer 0 of this model has no MLP", lambda: activations.neurons(0))
+    refused("there is no layer -1", lambda: subjects[WITH_MLP].activations.neurons(-1))
+    for component in (mlp(0), head(0, 0) + head(0, 1)):
+        refused("expected one head", lambda c=component: activations.pattern(c))
+    refused("there is no head 0.2", lambda: activations.pattern(head(0, 2)))
+
+
+def test_readers_that_are_not_there_or_read_before(subjects):
+    intervene = subjects[WITH_MLP].intervene
+    for sender, into, said in (
+        (head(1, 0), head(0, 0).keys, "keys of heads 0.0 read before head 1.0 writes: there is no"),
+        (head(0, 0), head(0, 1).queries, "queries of heads 0.1 read before head 0.0 writes"),
+        (mlp(0), head(0, 1).values, "values of heads 0.1 read before mlp 0 writes"),
+        (mlp(0), mlp(0), "mlp 0 read before mlp 0 writes"),
+        (neurons(1, 2), mlp(1), "mlp 1 read before 1 neurons of layer 1 writes"),
+        (embedding + head(1, 1), mlp(0), "mlp 0 read before head 1.1 writes"),
+        (embedding, head(1, 2).keys, "there is no head 1.2"),
+        (embedding, head(2, 0).keys, "there is no layer 2"),
+        (embedding, head(-1, 0).keys, "there is no layer -1"),
+        (embedding, mlp(2), "there is no layer 2"),
+        (embedding, head(1, 0), "expected head(...).queries, .keys or .values, one mlp(layer), or"),
+        (embedding, mlp(0) + mlp(1), "expected head(...).queries"),
+    ):
+        refused(said, lambda s=sender, r=into: intervene.cut(s, r, "mean"))
+    no_mlp = subjects[TWO_LAYERS].intervene
+    refused("this layer has no MLP", lambda: no_mlp.cut(embedding, mlp(0), "mean"))
+    for component in (mlp(0), head(0, 0) + head(1, 0), embedding):
+        with pytest.raises(ValueError, match="only heads, of one layer, have keys"):
+            _ = component.keys
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [(mlp(0), neurons(0, 1)), (neurons(0), neurons(0, 1)), (neurons(1, 1, 2), neurons(1, 2))],
+)
+def test_neurons_are_counted_once(one, other):
+    """Otherwise a cut would take away twice what they write."""
+    for add in (lambda: one + other, lambda: head(0, 0) + other + one):
+        with pytest.raises(ValueError, match="is part of the other's"):
+            add()
+    assert len(mlp(0) + neurons(1, 1) + neurons(1, 2) + mlp(0)) == 3
+
+
+def test_words_that_are_none(subjects):
+    intervene = subjects[WITH_MLP].intervene
+    said = "an ablation 'means': expected zero, mean or resample."
+    refused(said, lambda: intervene.ablate(mlp(0), "means"))
+    refused(said, lambda: intervene.cut(mlp(0), logits, "means"))
+    for at in ("answer", "every"):
+        said = f"at='{at}': expected every position, or answers."
+        refused(said, lambda at=at: intervene.ablate(mlp(0), "zero", at).logits)
+        refused(said, lambda at=at: intervene.patch(mlp(0), torch.arange(20), at).logits)
+
+
+def test_an_edit_that_is_not_used(subjects):
+    """The bridge drops an edit of its scores, and nothing reads the last pattern but the values."""
+    for kind in (TWO_LAYERS, WITH_MLP):
+        subject = subjects[kind]
+        site = "blocks.0.attn.hook_attn_scores"
+        zero = torch.zeros(20, 2, POSITIONS, POSITIONS).double()
+        said = f"an edit of {site} is not used by the model: what is claimed of it would be of"
+        refused(said, lambda s=subject, site=site, v=zero: s.intervene.put(site, v))
+
+
+def test_a_site_that_nothing_reads(subjects):
+    """What attention gives to positions that are never asked, in the last layer."""
+    asked = Questions()
+    asked.answer_positions, asked.labels = (-1,), torch.zeros(20, dtype=torch.long)
+    subject = TWO_LAYERS.subject(asked)
+    site = subject.parts.sites.layers[1].query
+    values = subject.activations.read(site).clone()
+    same = subject.intervene.put(site, values)
+    assert torch.equal(same.logits, subject.activations.logits)
+    values[:, :-1] += 1
+    refused(
+        f"values put at {site} change no logit by a bit",
+        lambda: subject.intervene.put(site, values),
+    )
+    for nowhere in ("hook_nothing", "blocks.7.hook_resid_pre"):
+        refused(f"there is no site {nowhere}", lambda n=nowhere: subject.activations.read(n))
+        refused(f"there is no site {nowhere}", lambda n=nowhere: subject.intervene.put(n, values))
+    refused("unembed.hook_out", lambda: subject.activations.read(subject.parts.sites.logits))
+
+
+def test_what_is_put_has_the_shape_of_what_is_there(subjects):
+    intervene = subjects[WITH_MLP].intervene
+    for values in (torch.zeros(20, POSITIONS, 7), torch.zeros(21, POSITIONS, 8), torch.zeros(8)):
+        refused(
+            f"put: what is put at hook_embed is {' x '.join(map(str, values.shape))}, expected "
+            "20 x 6 x 8.",
+            lambda v=values: intervene.put("hook_embed", v),
+        )
+    pattern = torch.zeros(20, 2, POSITIONS, POSITIONS).double()
+    site = "blocks.0.attn.hook_pattern"
+    refused(f"{site} has no positions of its own", lambda: intervene.put(site, pattern, "answers"))
+
+
+def test_sources_are_as_many_as_inputs(subjects):
+    subject = subjects[WITH_MLP]
+    patch, inputs = subject.intervene.patch, subject.task.inputs
+    refused("patch: the source is 19, expected 20.", lambda: patch(mlp(0), torch.arange(19)))
+    refused("is 21 x 6, expected 20 x 6.", lambda: patch(mlp(0), inputs[[*range(20), 0]]))
+    refused("is 20 x 5, expected 20 x 6.", lambda: patch(mlp(0), inputs[:, 1:]))
+    replace = subject.intervene.replace_inputs
+    refused("replace_inputs: what is given is 20 x 5, expected", lambda: replace(inputs[:, 1:]))
+
+
+def test_attention_is_given_for_each_case(subjects):
+    attend, cases = subjects[TWO_LAYERS].intervene.attend, len(Questions().labels)
+    for count in (cases - 1, cases + 1):
+        said = f"{count} rows of attention, expected {cases}: one for each input and each of its"
+        refused(said, lambda n=count: attend({head(0, 0): torch.zeros(n, dtype=torch.long)}))
+        refused(said, lambda n=count: attend({head(0, 0): torch.zeros(n, POSITIONS).double()}))
+    there = torch.full((cases,), POSITIONS)
+    refused("attend: position 6 of inputs of 6", lambda: attend({head(0, 0): there}).logits)
+    refused("attend: position -7 of", lambda: attend({head(0, 0): -there - 1}).logits)
+    narrow = torch.zeros(cases, POSITIONS - 1).double()
+    refused(
+        "attend: a pattern is 1 x 5, expected 1 x 6", lambda: attend({head(0, 0): narrow}).logits
+    )
+    refused("expected one head", lambda: attend({mlp(0): there}))
+
+
+@pytest.mark.parametrize("ask", ["loss", "margin", "correct"])
+@pytest.mark.parametrize("change", [lambda labels: labels[1:], lambda labels: labels.repeat(2)])
+def test_labels_of_the_wrong_count(ask, change):
+    task = Questions()
+    cases = len(task.labels)
+    task.labels = change(task.labels)
+    subject = TWO_LAYERS.subject(task)
+    said = f"{len(task.labels)} labels, expected {cases}: one for each input and each of its answer"
+    refused(said, lambda: getattr(subject.activations, ask))
+    refused(said, lambda: subject.activations.answers(task.labels))
+    refused(said, lambda: getattr(subject.intervene.ablate(head(0, 0), "mean"), ask))
+
+
+def test_labels_without_a_logit():
+    task = Questions()
+    task.labels = task.labels.clone()
+    task.labels[3] = LOGITS
+    activations = TWO_LAYERS.subject(task).activations
+    refused("1 labels have no logit, as 9: this model answers 0 to 8.", lambda: activations.loss)
+    refused("1 labels have no logit", lambda: activations.answers(task.labels))
+    assert not activations.answers(task.labels.clamp(max=0) - 1).any(), "-1 is no answer"
+
+
+@pytest.mark.parametrize(
+    ("positions", "said"),
+    [
+        (torch.tensor([[1, 0], [0, 0]]), "answer_positions are not in the order of the inputs"),
+        (torch.tensor([[0, 0], [20, 1]]), "answer_positions has (20, 1), expected (input, posit"),
+        (torch.tensor([[0, 6], [1, 1]]), "answer_positions has (0, 6)"),
+        (torch.tensor([[0, -1], [1, 1]]), "answer_positions has (0, -1)"),
+        ((0, 6), "answer positions (0, 6): inputs have 6 tokens."),
+        ((-7,), "answer positions (-7,): inputs have 6 tokens."),
+    ],
+)
+def test_answer_positions_that_are_not_there(positions, said):
+    task = Questions()
+    task.answer_positions = positions
+    refused(said, lambda: TWO_LAYERS.subject(task).activations)
+
+
+def test_an_intervention_is_of_its_own_inputs(subjects):
+    intervene = subjects[TWO_LAYERS].intervene
+    edited = intervene.ablate(head(0, 0), "mean")
+    refused("on(a task) of an intervention", lambda: edited.on(Questions(count=4)))
+    others = intervene.replace_inputs(Questions().inputs.flip(0))
+    assert others.on(Questions(count=4)).logits.isfinite().all()
