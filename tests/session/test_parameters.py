@@ -79,7 +79,7 @@ def test_names_of_lists(values, name):
         ("two\nlines",),
         ("", ""),
         ({1},),
-        (object(),),
+        (Path("x"),),
     ],
     ids=repr,
 )
