@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -133,6 +134,13 @@ def two_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for add in (add_min_of_two, add_successor, add_checkpoints):
         add(project)
     return project
+
+
+@pytest.fixture
+def changed(two_models: Path, tmp_path: Path) -> Path:
+    """A project of two models for a test to change."""
+    shutil.copytree(two_models, tmp_path / "project")
+    return tmp_path / "project"
 
 
 @pytest.fixture(scope="session")

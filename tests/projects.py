@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from tests.runs import ROOT
+from tests.runs import ROOT, Run, run_in_a_fork
 
 CHECKPOINTS = ROOT / "models/min_of_two/checkpoints"
 PART = Path("claims/min_of_two/test_qk_circuit.py")
@@ -20,6 +20,10 @@ FILES = {
     "table.py": "claims/successor/test_table.py",
 }
 TABLE = Path(FILES["table.py"])
+WAYS = [(), ("-n", "2")]
+OF_MIN = {"refuted": 3, "refuted as expected": 1, "holds": 1}  # of seed5, in one part of the story
+OF_THREE_WRONG = {"refuted": 1, "refuted as expected": 1, "holds": 2}
+OF_ALL_RIGHT = {"refuted as expected": 1, "holds": 3}
 
 
 def add_min_of_two(project: Path) -> None:
@@ -75,3 +79,23 @@ def successor_weights(tokens: int = 10, wrong: int = 0) -> dict[str, Tensor]:
         "write.weight": write,
         "temperature": torch.tensor(torch.inf),
     }
+
+
+def judged(project: Path, *arguments: str | Path, of: tuple[str, ...] = (), **more: str) -> Run:
+    """Run pytest on all claims of a project, or those named, against files in its runs/."""
+    given = [f"--checkpoint=runs/{name}" for name in of]
+    what = [] if any(str(argument).startswith("claims") for argument in arguments) else ["claims"]
+    off = ("-p", "no:cacheprovider")
+    return run_in_a_fork(*what, *given, *arguments, *off, cwd=project, **more)
+
+
+def headings(run: Run) -> dict[tuple[str, str], dict[str, int]]:
+    """By checkpoint and model, how many claims came under each heading."""
+    found: dict[tuple[str, str], dict[str, int]] = {}
+    for properties in run.claims.values():
+        refuted = properties["verdict"] == "refuted"
+        expected = refuted and properties["told_too_strongly"]
+        heading = "refuted as expected" if expected else properties["verdict"]
+        of_pair = found.setdefault((properties["checkpoint"], properties["model"]), {})
+        of_pair[heading] = of_pair.get(heading, 0) + 1
+    return found

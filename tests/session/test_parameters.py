@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import shutil
 from pathlib import Path
 
 import pytest
@@ -43,12 +42,6 @@ def collected(project: Path, *arguments: str | Path) -> Run:
     return run_in_a_fork(*arguments, *off, cwd=project)
 
 
-@pytest.fixture
-def project(two_models, tmp_path) -> Path:
-    shutil.copytree(two_models, tmp_path / "project")
-    return tmp_path / "project"
-
-
 @pytest.mark.parametrize(
     ("values", "name"),
     [
@@ -79,7 +72,7 @@ def test_names_of_lists(values, name):
         ("two\nlines",),
         ("", ""),
         ({1},),
-        (object(),),
+        (Path("x"),),
     ],
     ids=repr,
 )
@@ -93,35 +86,35 @@ def test_lists_of_other_values_have_other_names():
     assert len({name_of_list(values) for values in lists}) == len(lists)
 
 
-def test_a_claim_is_named_and_chosen_by_its_values(project):
+def test_a_claim_is_named_and_chosen_by_its_values(changed):
     """Also in the line that judges it again; numbers and text have the names that pytest gives."""
     run = run_in_a_fork(
         "claims/successor",
         *("-k", "1.0:4.0", "--checkpoint=runs/all_right.pth", "-p", "no:cacheprovider"),
-        cwd=project,
+        cwd=changed,
     )
     assert run.status == 0
     (properties,) = run.claims.values()
     assert properties["claim"] == f"{TABLE}::test_the_mean_lead[1.0:4.0]"
-    table = project / TABLE
+    table = changed / TABLE
     table.write_text(table.read_text().replace("(1.0, 4.0)", "(3.0, 4.0)"))
     run = run_in_a_fork(
         "claims/successor",
         *("--checkpoint=runs/all_right.pth", "-p", "no:cacheprovider"),
-        cwd=project,
+        cwd=changed,
     )
     (again,) = [line for line in run.output.splitlines() if line.startswith("  again: pytest ")]
     assert "[all_right.pth-3.0:4.0]" in again
-    alone = run_in_a_fork(*shlex.split(again)[2:], "-p", "no:cacheprovider", cwd=project)
+    alone = run_in_a_fork(*shlex.split(again)[2:], "-p", "no:cacheprovider", cwd=changed)
     assert again in alone.output.splitlines()
     assert len(alone.claims) == 1
 
 
-def test_numbers_and_text_have_the_names_that_pytest_gives_them(project):
+def test_numbers_and_text_have_the_names_that_pytest_gives_them(changed):
     values = "[0.5, 7, 'the min', None, Role.FIRST, pytest.param({1}, id='mine'), max]"
-    claim = project / TABLE.with_name("test_names.py")
+    claim = changed / TABLE.with_name("test_names.py")
     claim.write_text(CLAIM.replace("{values}", values))
-    run = collected(project, claim)
+    run = collected(changed, claim)
     names = ["0.5", "7", "the min", "None", "Role.FIRST", "mine", "max"]
     lines = run.output.splitlines()
     found = [line.partition("[")[2] for line in lines if "::test_it" in line]
@@ -131,18 +124,18 @@ def test_numbers_and_text_have_the_names_that_pytest_gives_them(project):
 @pytest.mark.parametrize(
     "values", ["[{1, 2}]", "[{'a': 1}]", "[(1, {2})]", "[Path('x')]", "['x' * 101]"]
 )
-def test_a_value_that_has_no_name_is_refused(project, values):
-    claim = project / TABLE.with_name("test_names.py")
+def test_a_value_that_has_no_name_is_refused(changed, values):
+    claim = changed / TABLE.with_name("test_names.py")
     claim.write_text(CLAIM.replace("{values}", values))
-    run = collected(project, claim)
+    run = collected(changed, claim)
     assert run.status == pytest.ExitCode.INTERRUPTED, run.output
     assert "of a claim has no name that tells its value: pytest would name it by" in run.output
     assert "pytest.param(..., id='...')" in run.output
 
 
-def test_other_tests_keep_the_names_that_pytest_gives_them(project):
-    theirs = project / "test_theirs.py"
+def test_other_tests_keep_the_names_that_pytest_gives_them(changed):
+    theirs = changed / "test_theirs.py"
     theirs.write_text(OUTSIDE)
-    run = collected(project, project / "claims", theirs)
+    run = collected(changed, changed / "claims", theirs)
     found = [line.partition("[")[2] for line in run.output.splitlines() if "test_theirs" in line]
     assert found == ["within0]", "within1]", "within2]"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
 import shutil
@@ -17,42 +16,21 @@ from mechanistic_claims.session.routing import fitting
 from mechanistic_claims.session.selection import GIVEN, Target
 from mechanistic_claims.session.story import Story
 from mechanistic_claims.session.workers import pairs_to_expect
-from tests.projects import PART, TABLE, add_twin
-from tests.runs import Run, run_in_a_fork, verdicts_in
+from tests.projects import (
+    OF_ALL_RIGHT,
+    OF_MIN,
+    OF_THREE_WRONG,
+    PART,
+    TABLE,
+    WAYS,
+    add_twin,
+    headings,
+    judged,
+)
+from tests.runs import Run, verdicts_in
 
-WAYS = [(), ("-n", "2")]
-OF_MIN = {"refuted": 3, "refuted as expected": 1, "holds": 1}  # of seed5, in one part of the story
-OF_THREE_WRONG = {"refuted": 1, "refuted as expected": 1, "holds": 2}
-OF_ALL_RIGHT = {"refuted as expected": 1, "holds": 3}
 NOT_OF_MIN = "not of min_of_two: not a checkpoint of min_of_two: blocks.0.attn.W_K, "
 NOT_OF_SUCCESSOR = "not of successor: it has 1 tensors, not read.weight and write.weight."
-
-
-def judged(project: Path, *arguments: str | Path, of: tuple[str, ...] = (), **more: str) -> Run:
-    """Run pytest on all claims of a project, or those named, against files in its runs/."""
-    given = [f"--checkpoint=runs/{name}" for name in of]
-    what = [] if any(str(argument).startswith("claims") for argument in arguments) else ["claims"]
-    off = ("-p", "no:cacheprovider")
-    return run_in_a_fork(*what, *given, *arguments, *off, cwd=project, **more)
-
-
-def headings(run: Run) -> dict[tuple[str, str], dict[str, int]]:
-    """By checkpoint and model, how many claims came under each heading."""
-    found: dict[tuple[str, str], dict[str, int]] = {}
-    for properties in run.claims.values():
-        refuted = properties["verdict"] == "refuted"
-        expected = refuted and properties["told_too_strongly"]
-        heading = "refuted as expected" if expected else properties["verdict"]
-        of_pair = found.setdefault((properties["checkpoint"], properties["model"]), {})
-        of_pair[heading] = of_pair.get(heading, 0) + 1
-    return found
-
-
-@pytest.fixture
-def changed(two_models, tmp_path) -> Path:
-    """A project of two models for a test to change."""
-    shutil.copytree(two_models, tmp_path / "project")
-    return tmp_path / "project"
 
 
 def targets(*pairs: str) -> list[Target]:
@@ -202,75 +180,6 @@ def test_a_file_of_two_models_is_held_to_both(changed, tmp_path, more):
     assert "survey" not in run.output.partition("= verdicts")[2]
 
 
-def test_a_model_that_can_not_be_built_is_told_beside_one_that_is(changed, tmp_path):
-    """The same file has a content for one of them only: a report shows the claims of both."""
-    add_twin(changed)
-    family = changed / "models/twin/__init__.py"
-    stops = family.read_text().replace(
-        "    network = ", "    raise OSError('full')\n    network = "
-    )
-    family.write_text(stops)
-    results = tmp_path / "results"
-    run = judged(changed, f"--alluredir={results}", of=("all_right.pth",))
-    tables = run.output.partition("= verdicts")[2]
-    assert "3 hold, 1 refuted as expected, 0 refuted" in tables
-    assert "runs/all_right.pth\ntwin\nerror in 4 claims: full" in tables
-    report = read_run(results)
-    assert {one.model: len(report.of(one)) for one in report.surveys} == {
-        "successor": 4,
-        "twin": 4,
-    }
-
-
-@pytest.mark.parametrize("more", WAYS, ids=str)
-def test_without_a_checkpoint_each_model_is_judged_on_its_own(two_models, more):
-    """A table for each, one after the other, and no survey of one checkpoint."""
-    run = judged(two_models, *more)
-    assert run.status == 0, run.output
-    assert headings(run) == {
-        ("reference.safetensors", "min_of_two"): {"holds": 4, "refuted as expected": 1},
-        ("reference.pt", "successor"): OF_ALL_RIGHT,
-    }
-    tables = run.output.partition("= verdicts")[2]
-    order = [
-        "models/min_of_two/checkpoints/reference.safetensors\nmin_of_two · sha256",
-        "4 hold, 1 refuted as expected, 0 refuted",
-        "models/successor/checkpoints/reference.pt\nsuccessor · sha256",
-        "3 hold, 1 refuted as expected, 0 refuted",
-    ]
-    places = [tables.index(text) for text in order]
-    assert places == sorted(places)
-    assert "survey" not in tables
-    assert all(len(line.rstrip()) <= 100 for line in tables.splitlines()[1:])
-
-
-def test_a_survey_is_of_the_model_that_has_several_checkpoints(two_models):
-    run = judged(two_models, of=("three_wrong.pt", "all_right.pth", "seed5.safetensors"))
-    tables, survey = run.output.partition("= verdicts")[2].split("= survey")
-    assert "1 hold, 1 refuted as expected, 3 refuted" in tables
-    assert "Where the row of '=' rises" in tables, "of the only checkpoint every claim is listed"
-    assert "runs/three_wrong.pt" in tables
-    assert "runs/all_right.pth" not in tables
-    assert "2 checkpoints of successor" in survey
-    assert "min_of_two" not in survey
-
-
-def test_the_summary_on_github_tells_the_models_apart(two_models, tmp_path):
-    summary = tmp_path / "summary.md"
-    on_github = {"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": str(summary)}
-    judged(two_models, **on_github)
-    headed = [line for line in summary.read_text().splitlines() if line.startswith("###")]
-    assert headed == [
-        r"### models/min\_of\_two/checkpoints/reference.safetensors, min\_of\_two",
-        "### models/successor/checkpoints/reference.pt, successor",
-    ]
-    summary.unlink()
-    judged(two_models, of=("three_wrong.pt",), **on_github)
-    written = summary.read_text()
-    assert "### runs/three\\_wrong.pt\n" in written
-    assert "No checkpoint of min\\_of\\_two: its claims were not judged." in written
-
-
 def workers_of(run: Run, by: str) -> dict[str, set[str]]:
     """Which workers judged the claims that have something in common: what `by` matches in ids."""
     found: dict[str, set[str]] = {}
@@ -313,23 +222,6 @@ def test_workers_that_help(two_models, arguments, given, pairs):
     where = SimpleNamespace(dir=two_models)
     config = SimpleNamespace(args=arguments, invocation_params=where, stash=stash)
     assert pairs_to_expect(config) == pairs
-
-
-def test_a_baseline_of_one_model_is_compared_with_that_one(two_models, tmp_path):
-    """A model that is new has lost nothing; alone, its claims can't be compared."""
-    baseline = tmp_path / "baseline.json"
-    judged(two_models, "claims/successor", f"--verdicts={baseline}")
-    found = json.loads(baseline.read_text())
-    found["checkpoints"][0]["claims"][0]["margin"] = 10
-    baseline.write_text(json.dumps(found))
-    given = (f"--baseline={baseline}", "--max-drop=0.5")
-    run = judged(two_models, *given)
-    assert run.status == pytest.ExitCode.TESTS_FAILED, run.output
-    assert "It has no verdicts of min_of_two: nothing is compared." in run.output
-    assert run.output.count("--max-drop is 0.5.") == 1
-    assert headings(run)["reference.safetensors", "min_of_two"]["holds"] == 4
-    alone = judged(two_models, "claims/min_of_two", *given)
-    assert headings(alone)["reference.safetensors", "min_of_two"] == {"error": 5}
 
 
 @pytest.mark.parametrize(
