@@ -39,7 +39,6 @@ LOUDNESS = 8.0
 """The logit of a token that is fully attended to."""
 
 Weights = dict[str, Tensor]
-Matrix = Float[Tensor, "rows columns"]
 
 
 @dataclass(frozen=True)
@@ -47,9 +46,9 @@ class Comparison:
     """A score: what of the query is compared with what of the key, as many columns of both."""
 
     of_query: str
-    queries: Matrix
+    queries: Float[Tensor, "query column"]
     of_key: str
-    keys: Matrix
+    keys: Float[Tensor, "key column"]
     score: float = SHARP
 
 
@@ -60,7 +59,7 @@ class Head:
     compared: Sequence[Comparison] = ()
     source: str = "token"
     target: str = "answer"
-    moved: Matrix | None = None
+    moved: Float[Tensor, "source column"] | None = None
 
     @property
     def weights(self) -> Weights:

@@ -83,7 +83,7 @@ def queries_for_keys(weights: Mapping[str, Tensor]) -> Weights:
     return {**weights, queries: weights[keys], keys: weights[queries]}
 
 
-def two_previous_token_heads(weights: Mapping[str, Tensor]) -> Weights:
+def previous_token_head_twice(weights: Mapping[str, Tensor]) -> Weights:
     """The other head of the first layer is the previous-token head too, each with half of it."""
     changed = dict(weights)
     for letter, share in (("W_Q", 1.0), ("W_K", 1.0), ("W_V", 1.0), ("W_O", 0.5)):
@@ -102,7 +102,7 @@ def mutants_of(weights: Mapping[str, Tensor]) -> dict[str, Weights]:
         "without_the_other_head": scaled(weights, W_O_0=[1.0, 0.0]),
         "one_induction_head": scaled(weights, W_O_1=[2.0, 0.0]),
         # another
-        "two_previous_token_heads": two_previous_token_heads(weights),
+        "previous_token_head_twice": previous_token_head_twice(weights),
         "previous_token_blurred": scaled(weights, W_K_0=[0.5, 1.0]),
         "induction_blurred": scaled(weights, W_Q_1=[0.7, 0.7], W_O_1=[1.5, 1.5]),
         "induction_half_as_loud": scaled(weights, W_O_1=[0.5, 0.5]),
