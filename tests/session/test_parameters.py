@@ -79,7 +79,7 @@ def test_names_of_lists(values, name):
         ("two\nlines",),
         ("", ""),
         ({1},),
-        (object(),),
+        (Path("x"),),
     ],
     ids=repr,
 )
@@ -128,7 +128,9 @@ def test_numbers_and_text_have_the_names_that_pytest_gives_them(project):
     assert found == [f"reference.pt-{name}]" for name in names]
 
 
-@pytest.mark.parametrize("values", ["[{1, 2}]", "[{'a': 1}]", "[(1, {2})]", "[Path('x')]"])
+@pytest.mark.parametrize(
+    "values", ["[{1, 2}]", "[{'a': 1}]", "[(1, {2})]", "[Path('x')]", "['x' * 101]"]
+)
 def test_a_value_that_has_no_name_is_refused(project, values):
     claim = project / TABLE.with_name("test_names.py")
     claim.write_text(CLAIM.replace("{values}", values))

@@ -91,10 +91,12 @@ def test_files_that_fit_nothing_are_named_with_all_reasons():
 
 
 @pytest.mark.parametrize("more", WAYS, ids=str)
-def test_a_file_of_one_model_is_held_to_its_claims_alone(two_models, more):
-    run = judged(two_models, *more, of=("all_right.pth",))
+def test_a_file_of_one_model_is_held_to_its_claims_alone(two_models, tmp_path, more):
+    """All of that model's story is judged: a report does not call it a part."""
+    run = judged(two_models, *more, f"--alluredir={tmp_path}", of=("all_right.pth",))
     assert run.status == 0, run.output
     assert headings(run) == {("all_right.pth", "successor"): OF_ALL_RIGHT}
+    assert not read_run(tmp_path).narrowed
     assert "no checkpoint of min_of_two was given: its claims are not judged" in run.output
     if not more:
         assert "collected 9 items / 5 deselected / 4 selected" in run.output
@@ -281,10 +283,10 @@ def workers_of(run: Run, by: str) -> dict[str, set[str]]:
 
 
 def test_workers_share_pairs_where_these_are_enough_and_files_where_not(changed):
-    files = ("three_wrong.pt", "all_right.pth", "seed5.safetensors")
-    run = judged(changed, "-v", "-n", "2", of=files)
-    shared = workers_of(run, r"claims/(\w+).*\[(\w+)")
-    assert len(shared) == 3, run.output
+    """Of two pairs with all claims in one file, and of one pair with its claims in two."""
+    run = judged(changed, "-v", "-n", "2", of=("three_wrong.pt", "all_right.pth"))
+    shared = workers_of(run, r"claims/successor/.*\[(\w+)\.")
+    assert len(shared) == 2, run.output
     assert all(len(workers) == 1 for workers in shared.values()), shared
     assert set.union(*shared.values()) == {"gw0", "gw1"}
     shutil.copyfile(changed / TABLE, changed / TABLE.with_name("test_table_again.py"))
