@@ -23,6 +23,7 @@ FLOORS = [
     ("model",),
     ("measurement",),
     ("session",),
+    ("authoring",),
     ("verdict",),
     ("outputs",),
     ("cluster",),

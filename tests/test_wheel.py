@@ -112,8 +112,18 @@ def test_its_commands_in_their_repository(fresh, repository):
     survey = run(fresh, "-m", "mechanistic_claims", "survey", "verdicts.json", cwd=repository)
     assert survey.returncode == 0, survey.stderr
     assert "1 checkpoint of min_of_two" in survey.stdout
-    for name in ("report", "survey", "train", "sweep"):
+    for name in ("new", "report", "survey", "train", "sweep"):
         assert name in run(fresh, "-m", "mechanistic_claims", "--help", cwd=repository).stdout
     wrong = run(fresh, "-m", "mechanistic_claims", "judge", cwd=repository)
     assert wrong.returncode == 2
     assert "'judge' is no command" in wrong.stderr
+
+
+def test_a_new_model_in_an_empty_folder(fresh, tmp_path):
+    sizes = ["--layers=2", "--heads=2", "--d-model=8", "--tokens=9", "--context=5", "--mlp=gelu"]
+    new = [fresh.with_name("mechanistic-claims"), "new", "mine", *sizes, "--norm=LN"]
+    done = subprocess.run(new, cwd=tmp_path, env=environment(), text=True, check=False)
+    assert done.returncode == 0
+    ended = run(fresh, "-m", "pytest", "claims/mine", cwd=tmp_path)
+    assert ended.returncode == 1
+    assert "2 hold, 0 refuted as expected, 0 refuted, 2 errors" in ended.stdout, ended.stdout

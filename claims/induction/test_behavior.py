@@ -19,13 +19,14 @@ def test_the_second_copy_is_predicted(task, activations, verdict, at_most):
 
 
 @evidence("behavior")
-@pytest.mark.parametrize("at_least", [0.85])
+@pytest.mark.parametrize("at_least", [0.8])
 def test_the_second_copy_is_answered(task, activations, verdict, at_least):
     """On the second copy of a block the next token is answered.
 
     mean over sequences of the share of rows of the second copy with logit[next token] > all others
 
-    A tie counts as wrong.
+    A tie counts as wrong. In .30 of the rows the token stood there more than once before. Who
+    matches one token and prefers the earlier answers .85; who matches two, .98.
     """
     verdict(share(activations.correct[task.second_copy]), at_least=at_least)
 

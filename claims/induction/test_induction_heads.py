@@ -2,7 +2,7 @@
 
 import pytest
 
-from mechanistic_claims import Heatmap, evidence, margin, mean, prefix_matching, share
+from mechanistic_claims import Heatmap, evidence, margin, mean, prefix_matching, refuted, share
 
 
 @evidence("activations")
@@ -47,3 +47,21 @@ def test_without_them_the_copy_is_lost(task, activations, heads, intervene, verd
     """
     without = intervene.ablate(heads.induction, how)
     verdict(mean((without.loss - activations.loss)[task.second_copy]), at_least=at_least)
+
+
+@refuted("heads share the copying")
+@evidence("weights")
+@pytest.mark.parametrize("at_least", [0.95])
+def test_each_of_them_copies(circuits, heads, verdict, at_least):
+    """Each induction head copies: a token attended to gets the highest logit.
+
+    min over induction heads of the share of tokens t with OV[t, t] > OV[t, j] for every j ≠ t
+
+    OV = W_E W_V W_O W_U of the head alone, in float64.
+    """
+
+    def copies(one):
+        ov = circuits.ov(one).matrix
+        return share(margin(ov, ov.new_tensor(range(len(ov))).long()) > 0)
+
+    verdict(min(map(copies, heads.induction)), at_least=at_least)

@@ -6,6 +6,7 @@ from mechanistic_claims import (
     energy_per_frequency,
     evidence,
     quantitative,
+    refuted,
     share,
     share_in_frequencies,
 )
@@ -67,3 +68,22 @@ def test_without_them_the_answer_is_lost(
     without = with_only(others, task, activations, weights, intervene)
     lost = activations.correct & ~without.answers(task.labels)
     verdict(share(lost), at_least=at_least, exceptions=task.pairs[~lost])
+
+
+@refuted("another frequency stands in for one of them")
+@evidence("intervention")
+@pytest.mark.parametrize("at_least", [0.9])
+def test_each_of_them_is_needed(task, activations, weights, keys, intervene, verdict, at_least):
+    """Without any one of the key frequencies in the embedding the right answer is lost.
+
+    min over keys k of the share of inputs that are right, and wrong with k taken out of W_E
+
+    All other frequencies of each number's embedding stay, in the real model through its hook.
+    """
+
+    def lost(key):
+        others = [k for k in range(1, task.order // 2 + 1) if k != key]
+        without = with_only(others, task, activations, weights, intervene)
+        return share(activations.correct & ~without.answers(task.labels))
+
+    verdict(min(map(lost, keys)), at_least=at_least)

@@ -14,6 +14,7 @@ from mechanistic_claims.verdict.verdict import Judge, held_to
 ROWS = torch.tensor([0, 1, 2, 1, 0])
 REARRANGED = (
     lambda x: x.flip(0),
+    lambda x: x.softmax(dim=0),
     lambda x: x.sort()[0],
     lambda x: x.cumsum(0),
     lambda x: torch.stack([x, x], dim=-1).sum(dim=-1),
@@ -47,6 +48,8 @@ def test_rows_of_one_index_rest_on_one_draw(numbers):
         lambda x: torch.zeros(5, 2).scatter(1, torch.ones(5, 1).long(), x[:, None])[:, 1] > 0.5,
         lambda x: torch.eye(3)[ROWS].gather(1, (x * 3).long()[:, None]).all(dim=1),
         lambda x: torch.where(condition=x > 0.5, input=x, other=1 - x) > 0.3,
+        lambda x: x.masked_fill(torch.zeros(5).bool(), 0.0) > 0.5,
+        lambda x: x[:, None].softmax(dim=-1)[:, 0] > 0.5,
     ],
 )
 def test_what_is_computed_row_by_row_keeps_its_draws(numbers, computed):

@@ -24,7 +24,7 @@ STACKED = {
 }
 
 
-def bridge_of(weights: Mapping[str, Tensor]) -> TransformerBridge:
+def bridge_of(weights: Mapping[str, Tensor], function: str = "relu") -> TransformerBridge:
     """The bridge of one seed's weights; biases that are not there are zero."""
     tokens, d_model = weights["embed.W_E"].shape
     heads, _, d_head = weights["blocks.0.attn.W_Q"].shape
@@ -39,9 +39,9 @@ def bridge_of(weights: Mapping[str, Tensor]) -> TransformerBridge:
         d_vocab=tokens,
         d_vocab_out=weights["unembed.W_U"].shape[1],
         d_mlp=neurons,
-        act_fn="relu" if neurons else None,
+        act_fn=function if neurons else None,
         attn_only=neurons is None,
-        normalization_type=None,
+        normalization_type="LN" if "ln_final.w" in weights else None,
         architecture="TransformerLensNative",
         init_weights=False,
     )
@@ -57,8 +57,8 @@ def bridge_name(name: str) -> str:
     """`blocks.0.attn.W_Q` as `blocks.0.attn.q.weight`."""
     within, _, last = name.rpartition(".")
     kind, _, letter = last.partition("_")
-    part = "" if letter in ("E", "U", "pos") else f".{letter.lower()}"
-    return f"{within}{part}.{'weight' if kind == 'W' else 'bias'}"
+    part = "" if letter in ("E", "U", "pos", "") else f".{letter.lower()}"
+    return f"{within}{part}.{'weight' if kind in 'Ww' else 'bias'}"
 
 
 def as_in_bridge(name: str, weight: Tensor) -> Tensor:

@@ -26,6 +26,7 @@ SHAPES = {
     "two layers": ATTENTION_ONLY,
     "an MLP": WITH_MLP,
     "an MLP and all biases": WITH_MLP | BIASES,
+    "MLPs and norms": transformer_shapes(**SIZES, layers=2, heads=2, d_mlp=9, norm="LN"),
 }
 
 
@@ -62,6 +63,15 @@ def test_logits_and_gradients_are_those_of_the_bridge(shapes, batch):
         for name, weight in weights.items():
             gradient = as_in_bridge(name, weight.grad[seed])
             assert torch.allclose(gradient, parameters[bridge_name(name)].grad, rtol=1e-9), name
+
+
+@pytest.mark.parametrize("function", ["relu", "gelu", "silu"])
+def test_the_function_of_the_mlp(function):
+    weights, tokens = random_weights(WITH_MLP), random_tokens(3)
+    logits = logits_of(weights, tokens, mlp=function)
+    for seed in range(SEEDS):
+        network = bridge_of({name: weight[seed] for name, weight in weights.items()}, function)
+        assert (logits[seed] - network(tokens[seed])).abs().max() < 1e-12
 
 
 @pytest.mark.parametrize("rows", [slice(-1, None), slice(1, 3)], ids=["the last", "some"])

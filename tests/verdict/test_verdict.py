@@ -61,6 +61,18 @@ def test_nothing_measured():
         Measured.sampled(1.0, 0)
 
 
+@pytest.mark.parametrize("beside", [{}, {"beside": (0.1,)}])
+@pytest.mark.parametrize("name", ["at_least", "at_most", "within"])
+def test_a_bound_that_is_yet_to_be_chosen(name, beside):
+    judge = Judge()
+    judge(0.25, **{name: None}, **beside)
+    assert judge.verdict.bound.is_missing
+    assert judge.verdict.measured == 0.25
+    judge = Judge()
+    judge(0.25, at_most=0.5)
+    assert not judge.verdict.bound.is_missing
+
+
 @pytest.mark.parametrize("bounds", [{}, {"at_least": 0.5, "at_most": 0.6}])
 def test_one_bound_is_given(bounds):
     with pytest.raises(TypeError, match="one bound"):

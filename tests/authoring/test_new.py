@@ -1,0 +1,185 @@
+"""`mechanistic-claims new`: what it writes runs, and says what to fill in."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+
+from mechanistic_claims.model.names import Names
+from tests.runs import ROOT, run_command, run_in_a_fork, suite
+
+SIZES = ["--heads=2", "--d-model=8", "--tokens=11", "--context=6"]
+RULES = "E,F,I,B,UP,SIM,RUF,N,PT,C4"
+UNFILLED = r"measured [\d.]+; an untrained model has [\d.]+\. It has no bound yet: write the number"
+
+
+def new(project: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return suite("new", *arguments, cwd=project)
+
+
+def weights_of(names: Names) -> dict[str, torch.Tensor]:
+    """Random weights: 2 heads of width 3, d_model 8, 11 tokens, 5 logits, 6 positions."""
+    generator = torch.Generator().manual_seed(0)
+    sizes = {"head": 2, "d_model": 8, "d_head": 3, "d_mlp": 12}
+    sizes |= {"token": 11, "logit": 5, "position": 6}
+    return {
+        name: torch.randn([sizes[axis] for axis in axes.split()], generator=generator) * 0.3
+        for name, axes in names.axes.items()
+    }
+
+
+def require_it_runs(project: Path, name: str) -> None:
+    """Preconditions pass, the two claims say in log and table what to fill in; ruff is content."""
+    run = run_in_a_fork(f"claims/{name}", cwd=project, OMP_NUM_THREADS="1")
+    assert run.status == 1, run.output
+    assert "2 hold, 0 refuted as expected, 0 refuted, 2 errors" in run.output, run.output
+    said = re.findall(UNFILLED, " ".join(run.output.split()))
+    assert len(said) == 4, run.output
+    ruff = [sys.executable, "-m", "ruff"]
+    rules = ["--isolated", "--line-length=100"]
+    ignored = "--ignore=F722,F821,RUF001,RUF002"
+    for command in (
+        [*ruff, "check", *rules, "--select", RULES, ignored, "."],
+        [*ruff, "format", *rules, "--check", "."],
+    ):
+        checked = run_command(command, project)
+        assert checked.returncode == 0, checked.stdout
+
+
+def family_of(project: Path, name: str) -> str:
+    """What FAMILY says, on one line."""
+    said = (project / "models" / name / "__init__.py").read_text().partition("FAMILY = ")[2]
+    return " ".join(said.split())
+
+
+def test_one_layer_of_attention(tmp_path):
+    done = new(tmp_path, "one", "--layers=1", *SIZES)
+    assert done.returncode == 0, done.stderr
+    assert family_of(tmp_path, "one") == (
+        'transformer( layers=1, heads=2, task="models.one.task:Task.of", '
+        'reference=Path(__file__).with_name("checkpoints") / "reference.safetensors", )'
+    )
+    require_it_runs(tmp_path, "one")
+
+
+def test_two_layers_with_mlp_and_norm_and_their_training(tmp_path):
+    """From a folder below; what is trained is judged by the claims."""
+    (tmp_path / "claims" / "one").mkdir(parents=True)
+    (tmp_path / "models" / "one").mkdir(parents=True)
+    (tmp_path / "models" / "one" / "__init__.py").write_text("FAMILY = None\n")
+    given = ["--layers=2", *SIZES, "--mlp=gelu", "--norm=LN", "--training"]
+    done = new(tmp_path / "claims" / "one", "a_longer_name_of_two", *given)
+    assert done.returncode == 0, done.stderr
+    assert 'norm="LN", mlp="gelu"' in family_of(tmp_path, "a_longer_name_of_two")
+    require_it_runs(tmp_path, "a_longer_name_of_two")
+    options = ["--steps=3", "--out=runs/seed0.safetensors"]
+    trained = suite("train", "a_longer_name_of_two", *options, cwd=tmp_path)
+    assert trained.returncode == 0, trained.stderr
+    given = ["claims/a_longer_name_of_two/test_preconditions.py", "--checkpoint"]
+    run = run_in_a_fork(*given, "runs/seed0.safetensors", cwd=tmp_path)
+    assert run.status == 0, run.output
+
+
+@pytest.mark.slow
+def test_types(tmp_path):
+    given = ["--layers=2", *SIZES, "--mlp=relu", "--norm=LN", "--training"]
+    assert new(tmp_path, "two", *given).returncode == 0
+    mypy = [sys.executable, "-m", "mypy", "--strict", "--allow-untyped-calls", "-p", "models"]
+    path = str(ROOT / "fixtures")
+    checked = run_command(mypy, tmp_path, MYPYPATH=path, PYTHONPATH=path)
+    assert checked.returncode == 0, checked.stdout
+
+
+@pytest.mark.parametrize("bridge", [False, True], ids=["HookedTransformer's", "the bridge's"])
+def test_a_checkpoint_by_its_names(tmp_path, bridge):
+    names = Names(2, "relu", "LN", True)
+    weights = weights_of(names)
+    mine = tmp_path / ("mine.safetensors" if bridge else "mine.pt")
+    if bridge:
+        safetensors.torch.save_file(names.under_bridge_names(weights), mine)
+    else:
+        torch.save(weights | {"blocks.0.attn.mask": torch.ones(6, 6).bool()}, mine)
+    done = new(tmp_path, "mine", "--checkpoint", mine, "--mlp=relu", *["--heads=2"] * bridge)
+    assert done.returncode == 0, done.stderr
+    assert family_of(tmp_path, "mine").startswith(
+        'transformer( layers=2, heads=2, norm="LN", mlp="relu", task='
+    )
+    copied = tmp_path / "models/mine/checkpoints" / f"reference{mine.suffix}"
+    assert copied.read_bytes() == mine.read_bytes()
+    require_it_runs(tmp_path, "mine")
+
+
+def test_what_a_file_does_not_tell_is_asked_for(tmp_path):
+    """Nothing is guessed: activation function, a norm without weights, heads that are stacked."""
+    names = Names(2, "relu", None, True)
+    path = tmp_path / "mine.safetensors"
+    safetensors.torch.save_file(names.under_bridge_names(weights_of(names)), path)
+    done = new(tmp_path, "mine", "--checkpoint", path)
+    assert done.returncode == 2
+    for said in ("give --mlp relu, gelu or silu", "--norm none, if", "LNPre", "--heads N"):
+        assert said in done.stderr
+    done = new(tmp_path, "mine", "--checkpoint", path, "--mlp=none", "--norm=LN", "--heads=2")
+    assert done.returncode == 2
+    assert "--mlp relu, gelu or silu" in done.stderr
+    assert not (tmp_path / "models").exists()
+    done = new(tmp_path, "mine", "--checkpoint", path, "--mlp=relu", "--norm=none", "--heads=2")
+    assert done.returncode == 0, done.stderr
+
+
+def test_an_unknown_file_is_told_by_its_names(tmp_path):
+    weights = {f"layers.{i}.attn.query": torch.ones(4, 4) for i in range(2)}
+    torch.save({"tokens.table": torch.ones(7, 4)} | weights, tmp_path / "other.pt")
+    done = new(tmp_path, "other", "--checkpoint", "other.pt")
+    assert done.returncode == 2
+    assert "other.pt: not all of it is recognized" in done.stderr
+    assert "  tokens.table  7 x 4\n  layers.{}.attn.query  4 x 4\n" in done.stderr
+    assert 'names={"tokens.table": ("embed.W_E", "token d_model -> token d_model"), ...}' in (
+        done.stderr
+    )
+    known = weights_of(Names(1, None, None, True))
+    torch.save(known | {"blocks.0.attn.extra": torch.ones(3)}, tmp_path / "almost.pt")
+    done = new(tmp_path, "almost", "--checkpoint", "almost.pt", "--norm=none")
+    assert done.returncode == 2
+    assert "blocks.0.attn.extra unknown" in done.stderr
+    assert not (tmp_path / "models").exists()
+
+
+@pytest.mark.parametrize("name", ["a-b", "2nd", "class", "../up", ""])
+def test_a_name_that_is_none_of_a_package(tmp_path, name):
+    done = new(tmp_path, name, "--layers=1", *SIZES)
+    assert done.returncode == 2
+    assert f"{name!r} is no name of a Python package" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_is_overwritten(tmp_path):
+    there = tmp_path / "claims" / "mine" / "notes.md"
+    there.parent.mkdir(parents=True)
+    there.write_text("mine")
+    done = new(tmp_path, "mine", "--layers=1", *SIZES)
+    assert done.returncode == 2
+    assert re.search(r"claims/mine is there, and nothing is\s+overwritten", done.stderr)
+    assert [path.name for path in tmp_path.rglob("*")] == ["claims", "mine", "notes.md"]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["--layers=1", "--heads=3", *SIZES[1:]], "--d-model 8 is no multiple of the 3 --heads"),
+        (["--layers=1", "--heads=2"], "give a --checkpoint, or all of --layers, --heads"),
+        (["--checkpoint=x.pt", "--layers=1"], "--layers: with --checkpoint it is the file"),
+        (["--layers=0", *SIZES], "'0': expected a number of 1 or more"),
+        (["--checkpoint=x.pt"], "x.pt: no such file"),
+    ],
+)
+def test_sizes_that_can_not_be(tmp_path, given, said):
+    done = new(tmp_path, "mine", *given)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert list(tmp_path.iterdir()) == []
