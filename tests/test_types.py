@@ -1,12 +1,14 @@
 """Types and shapes: mypy sees claims as it sees the rest, and annotations are true at run time.
 
 A claim is written without annotations, since what it asks for is known by its name. Here each name
-is given its type, and mypy is run on the claims with these.
+is given its type, and mypy is run on the claims with these. What a fixture of one's own gives may
+be anything.
 """
 
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -55,11 +57,14 @@ def annotated(source: str, model: str) -> str:
     return IMPORTS.format(model=model) + ast.unparse(tree)
 
 
-def checked(folder: Path, change: tuple[str, str] = ("", "")) -> str:
-    """What mypy says of all claims, with something changed in them."""
+def checked(folder: Path, *changes: tuple[str, str]) -> str:
+    """What mypy says of all claims and of their own fixtures, with something changed in them."""
     files = sorted((ROOT / "claims").glob("*/*.py"))
     for path in files:
-        text = annotated(path.read_text().replace(*change), path.parent.name)
+        source = path.read_text()
+        for change in changes:
+            source = source.replace(*change)
+        text = annotated(source, path.parent.name)
         (folder / f"{path.parent.name}_{path.name}").write_text(text)
     configuration = ROOT / "pyproject.toml"
     command = [sys.executable, "-m", "mypy", "--config-file", configuration, folder]
@@ -71,8 +76,16 @@ def checked(folder: Path, change: tuple[str, str] = ("", "")) -> str:
 def test_mypy_sees_claims(tmp_path):
     assert set(TYPES) == {*MAY_ASK_FOR, "verdict"}
     assert "Success: no issues found" in checked(tmp_path)
-    wrong = checked(tmp_path, ("task.min_position", "task.min_positon"))
+    wrong = checked(
+        tmp_path,
+        ("task.min_position", "task.min_positon"),
+        ("task.second_copy", "task.second_copies"),
+        ("activations.neurons(0)", "activations.neuron(0)"),
+    )
     assert '"Task" has no attribute "min_positon"; maybe "min_position"' in wrong
+    assert '"Task" has no attribute "second_copies"; maybe "second_copy"' in wrong
+    in_own_fixture = r"modular_addition_conftest\.py:\d+: error: \"Activations\" has no attribute"
+    assert re.search(in_own_fixture + ' "neuron"', wrong)
 
 
 def test_shapes_are_checked_where_tests_call():

@@ -29,7 +29,8 @@ def test_together_they_copy(circuits, heads, verdict, at_least):
 
     OV = W_E W_V W_O W_U of each head, multiplied out in float64 from the stored weights.
     """
-    ov = sum(circuits.ov(one).matrix for one in heads.induction)
+    first, *others = (circuits.ov(one).matrix for one in heads.induction)
+    ov = sum(others, start=first)
     leads = margin(ov, ov.new_tensor(range(len(ov))).long())
     picture = Heatmap("OV circuits, added up", ov, "attended token", "token", "logit")
     verdict(share(leads > 0), at_least=at_least, picture=picture)

@@ -26,6 +26,7 @@ from mechanistic_claims.measurement.measures import share
 from mechanistic_claims.measurement.subject import Subject
 from mechanistic_claims.session.given import MAY_ASK_FOR
 from mechanistic_claims.verdict.verdict import Judge
+from models.min_of_two import FAMILY
 from models.min_of_two.weights import canonical_weights
 from tests.conftest import CPU, subject_of
 from tests.min_of_two.mutants import Original, Weights, attn

@@ -15,7 +15,7 @@ def test_a_model_that_can_not_be_built_is_told_beside_one_that_is(changed, tmp_p
     add_twin(changed)
     family = changed / "models/twin/__init__.py"
     stops = family.read_text().replace(
-        "    network = ", "    raise OSError('full')\n    network = "
+        "        network = ", "        raise OSError('full')\n        network = "
     )
     family.write_text(stops)
     results = tmp_path / "results"

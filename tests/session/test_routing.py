@@ -227,7 +227,7 @@ def test_workers_that_help(two_models, arguments, given, pairs):
 @pytest.mark.parametrize(
     ("was", "becomes", "said"),
     [
-        ("def fits(", "def fit(", "models/successor lacks fits: a model's folder says each of"),
+        ("def fits(", "def fit(", "models/successor: its FAMILY lacks fits. Write FAMILY = "),
         ("    if checkpoint.tensors.keys()", "    if checkpoint.names",
          "models/successor: its fits() failed on runs/seed5.safetensors (AttributeError: "),
     ],
