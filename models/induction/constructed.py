@@ -109,7 +109,7 @@ def written(first: Sequence[Head], second: Sequence[Head], itself: float = 0.0) 
 def code() -> Float[Tensor, "token code"]:
     """A direction of length 1 for each token, drawn at random."""
     drawn = torch.randn(TOKENS, CODE, generator=torch.Generator().manual_seed(CODE_SEED))
-    return drawn / drawn.norm(dim=1, keepdim=True)
+    return torch.nn.functional.normalize(drawn, dim=1)
 
 
 def back(by: int) -> Float[Tensor, "position position"]:
