@@ -191,7 +191,7 @@ def two_previous_token_heads() -> Weights:
 def match_two_tokens_and_copy() -> Weights:
     """The story, and the token before is compared too: the previous-token head is read as queries.
 
-    It knows which of two equal tokens goes on, as the published checkpoint of seed 3 does.
+    It knows which of two equal tokens goes on, as checkpoints/refuted/seed3 does.
     """
     both = copies(*INDUCTION.compared, matches("previous", "before"))
     return written([PREVIOUS_TOKEN, TWO_BEFORE], [both])
