@@ -68,6 +68,12 @@ class Original:
             mlp("W_out"): torch.cat([w[mlp("W_out")], written]),
         }
 
+    def with_a_constant(self, scale: float) -> Weights:
+        """Each direction adds as much to all logits: softmax does not see it."""
+        unembedding = self.weights["unembed.W_U"]
+        each = torch.randn(len(unembedding), 1, generator=_generator())
+        return self.changed(W_U=unembedding + scale * each)
+
     def without_head(self, head: int) -> Weights:
         output = self.weights["blocks.0.attn.W_O"].clone()
         output[head] = 0
@@ -75,41 +81,32 @@ class Original:
 
 
 def the_same_mechanism(original: Original) -> dict[str, Weights]:
-    """What refutes nothing, and must not: another name for the numbers, or for the logits."""
-    w, times_five = original.weights, torch.arange(original.p) * 5 % original.p
-    of_direction = torch.randn(len(w["unembed.W_U"]), 1, generator=_generator())
+    """What must refute nothing: other names of the numbers, or logits that are as good as these."""
     return {
-        "times_five": original.renamed(times_five),
-        "a_constant_on_the_unembedding": original.changed(W_U=w["unembed.W_U"] + of_direction),
-        "three_times_as_loud": original.changed(W_U=w["unembed.W_U"] * 3),
-        "a_bias_of_all_logits": original.changed(b_U=w["unembed.b_U"] + 5),
+        "times_five": original.renamed(torch.arange(original.p) * 5 % original.p),
+        "a_constant_on_logits": original.with_a_constant(1.0),
+        "three_times_as_loud": original.changed(W_U=original.weights["unembed.W_U"] * 3),
     }
 
 
 def mutants_of(original: Original) -> dict[str, Weights]:
-    """Every other mutant by its name."""
+    """Every other mutant by its name: those that answer as well, and then the others."""
     w, p, generator = original.weights, original.p, _generator()
     shuffled = torch.randperm(p, generator=generator)
-    of_neurons = torch.randperm(w[mlp("b_in")].numel(), generator=generator)
-    spread = w["embed.W_E"][:p].norm()
+    of_neurons = torch.randperm(len(w[mlp("b_in")]), generator=generator)
     noise = torch.randn(p, generator=generator)
-    loud = w[mlp("W_out")].norm(dim=1).max()
+    noise *= w["embed.W_E"][:p].norm() / noise.norm()
     directions = torch.randn(8, w[mlp("W_out")].shape[1], generator=generator)
+    directions *= 20 * w[mlp("W_out")].norm(dim=1).max() / directions.norm(dim=1, keepdim=True)
     return {
-        # answers as well
-        "unread_noise": original.with_direction(noise * spread / noise.norm()),
-        "silent_neurons": original.with_neurons(
-            -1.0, directions * loud * 2 / directions.norm(dim=1, keepdim=True)
-        ),
+        "unread_noise": original.with_direction(noise),
+        "silent_neurons": original.with_neurons(-1.0, directions),
         "a_tenth_as_loud": original.changed(W_U=w["unembed.W_U"] / 10),
-        # another model
         "operands_shuffled": original.changed(
             W_E=torch.cat([w["embed.W_E"][shuffled], w["embed.W_E"][p:]])
         ),
-        "numbers_shuffled": original.renamed(shuffled),
         "neurons_write_each_others": original.changed(W_out=w[mlp("W_out")][of_neurons]),
         "without_a_head": original.without_head(0),
-        "answers_one_more": original.changed(W_U=w["unembed.W_U"].roll(1, dims=1)),
     }
 
 
