@@ -9,6 +9,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -46,10 +47,11 @@ def small_weights(operands: int = 7, d_model: int = 5, seed: int = 0) -> dict[st
     return with_zero_biases(untrained_parameters(operands, d_model, d_model, seed))
 
 
-def subject_of(path: Path) -> Subject:
+def subject_of(path: Path, model: str = "min_of_two") -> Subject:
     """Everything about the checkpoint of a file, on the CPU."""
-    checkpoint = read_checkpoint(path, "min_of_two", FAMILY.buffers)
-    return Subject(checkpoint, FAMILY.build(checkpoint, CPU), CPU)
+    family = import_module(f"models.{model}").FAMILY
+    checkpoint = read_checkpoint(path, model, family.buffers)
+    return Subject(checkpoint, family.build(checkpoint, CPU), CPU)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -109,8 +109,7 @@ def written(first: Sequence[Head], second: Sequence[Head], itself: float = 0.0) 
 def code() -> Float[Tensor, "token code"]:
     """A direction of length 1 for each token, drawn at random."""
     drawn = torch.randn(TOKENS, CODE, generator=torch.Generator().manual_seed(CODE_SEED))
-    of_length_one: Tensor = drawn / drawn.norm(dim=1, keepdim=True)
-    return of_length_one
+    return torch.nn.functional.normalize(drawn, dim=1)
 
 
 def back(by: int) -> Float[Tensor, "position position"]:
@@ -192,7 +191,7 @@ def two_previous_token_heads() -> Weights:
 def match_two_tokens_and_copy() -> Weights:
     """The story, and the token before is compared too: the previous-token head is read as queries.
 
-    It knows which of two equal tokens goes on, as the published checkpoint of seed 3 does.
+    It knows which of two equal tokens goes on, as checkpoints/refuted/seed3 does.
     """
     both = copies(*INDUCTION.compared, matches("previous", "before"))
     return written([PREVIOUS_TOKEN, TWO_BEFORE], [both])

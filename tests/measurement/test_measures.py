@@ -104,8 +104,17 @@ def test_cross_entropy_by_hand():
     assert cross_entropy(torch.tensor([[0.0, 20.0]]), torch.tensor([1])).item() > 0, "float64"
     in_parts = MadeInParts(3, lambda part: logits[part])
     assert torch.equal(cross_entropy(in_parts, torch.tensor([0, 1, 1])), found)
-    with pytest.raises(NothingMeasured, match="a loss is NaN"):
-        cross_entropy(torch.tensor([[0.0, math.nan]]), torch.tensor([0]))
+    for broken in (math.nan, math.inf):
+        with pytest.raises(NothingMeasured, match="a loss is NaN"):
+            cross_entropy(torch.tensor([[0.0, broken]]), torch.tensor([1]))
+
+
+def test_the_loss_of_a_sure_answer_is_no_rounding():
+    """Two others, 50 and 60 below: e^-50 + e^-60, where a difference of float64 is 0."""
+    sure = torch.tensor([[1000.0, 950.0, 940.0]])
+    by_hand = pytest.approx(math.exp(-50) + math.exp(-60), rel=1e-12, abs=0)
+    assert cross_entropy(sure, torch.tensor([0])).item() == by_hand
+    assert cross_entropy(sure, torch.tensor([2])).item() == pytest.approx(60, rel=1e-12)
 
 
 def test_logit_difference_by_hand():

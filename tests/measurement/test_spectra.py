@@ -152,15 +152,17 @@ def test_what_neurons_write_to_waves_of_the_logits():
 
 
 def test_distance_does_not_matter_to_a_clock_and_is_all_to_a_pizza():
-    def irrelevance(correct: torch.Tensor) -> float:
+    def irrelevance(correct: torch.Tensor, to_all: torch.Tensor | float = 0.0) -> float:
         logits = torch.zeros(P * P, P, dtype=torch.float64)
         logits[torch.arange(P * P), ((A + B) % P).long()] = correct
-        return distance_irrelevance(logits)
+        return distance_irrelevance((logits.T + to_all).T)
 
     assert irrelevance(cos(2, A + B)) == pytest.approx(1)
     assert irrelevance(cos(2, A - B) + 1) == pytest.approx(0, abs=1e-12)
     assert irrelevance(cos(2, A + B) + math.sqrt(3) * cos(1, A - B)) == pytest.approx(0.5)
-    with pytest.raises(NothingMeasured, match="0 / 0"):
+    hidden = irrelevance(cos(2, A - B) + 1, to_all=9 * cos(1, A))
+    assert hidden == pytest.approx(0, abs=1e-12), "what all logits have is no answer"
+    with pytest.raises(NothingMeasured, match="no spread"):
         irrelevance(torch.ones_like(A))
 
 

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import cached_property
 
 import pytest
 import torch
@@ -15,7 +12,8 @@ from models.min_of_two import FAMILY
 from models.min_of_two.constructed import CONSTRUCTED
 from models.min_of_two.training import Recipe, Training
 from models.min_of_two.weights import canonical_weights, untrained_parameters, with_zero_biases
-from tests.conftest import DIFFERENT, Run, subject_of
+from tests.conftest import DIFFERENT, subject_of
+from tests.kill import Story, judged
 from tests.min_of_two.mutants import Original, mutants_of
 
 pytestmark = pytest.mark.slow
@@ -23,9 +21,6 @@ CONSTRUCTED_OPERANDS = 104
 BRIEF = Recipe(number_of_operands=64, epochs=100, threads=1)
 UNTRAINED_SEEDS = (7, 8)
 NOISE = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
-ACCURACY = "test_accuracy_on_all_inputs[0.999]"
-TRUE_OF_ALL = ("attend_to_the_min_and_copy",)
-AS_ACCURATE = 0.999
 
 NO_FILE = "no file can be so: the architecture makes it true. Refuted in test_mutants.py."
 PROVED = "it is a theorem, if the certificate is right. Refuted in test_mutants.py by a wrong one."
@@ -43,65 +38,7 @@ NONE_CAN_EXIST = {
     "test_the_larger_operand_does_not_matter": FOLLOWS
     + "the resampled input is answered as rightly as any.",
 }
-"""Why no mutant that answers as well can refute a claim."""
-
-
-@dataclass(frozen=True)
-class Matrix:
-    """Verdicts of all claims on all mutants, in the order of the story and of making."""
-
-    runs: list[Run]
-    mutants: list[str]
-
-    @cached_property
-    def found(self) -> dict[tuple[str, str], dict[str, str]]:
-        return {key: found for run in self.runs for key, found in run.claims.items()}
-
-    @cached_property
-    def claims(self) -> list[str]:
-        return list(dict.fromkeys(claim for claim, _ in self.found))
-
-    def of(self, claim: str, mutant: str) -> dict[str, str]:
-        return self.found[claim, f"{mutant}.pt"]
-
-    def verdict(self, claim: str, mutant: str) -> str:
-        return self.of(claim, mutant)["verdict"]
-
-    def accuracy(self, mutant: str) -> float:
-        return float(self.of(ACCURACY, mutant).get("measured", "nan"))
-
-    def kills(self, claim: str, least_accuracy: float = 0.0) -> list[str]:
-        return [
-            mutant
-            for mutant in self.mutants
-            if self.verdict(claim, mutant) == "refuted" and self.accuracy(mutant) >= least_accuracy
-        ]
-
-    def told_too_strongly(self, claim: str) -> bool:
-        """Whether the sentence is one that the trained original refutes too."""
-        return self.verdict(claim, "original") == "refuted"
-
-    def __str__(self) -> str:
-        """The matrix as text: X refuted, . holds, e error; mutants by number."""
-        signs = {"refuted": "X", "holds": ".", "error": "e"}
-        lines = [
-            f"{i:3} {mutant:28} accuracy {self.accuracy(mutant):.5f}"
-            for i, mutant in enumerate(self.mutants)
-        ]
-        width = 46
-        for digit in (10, 1):
-            numbers = "".join(str(i // digit % 10) for i in range(len(self.mutants)))
-            lines.append(" " * (width + 1) + numbers)
-        for claim in self.claims:
-            name = "~" * self.told_too_strongly(claim) + claim.removeprefix("test_")
-            name = name if len(name) <= width else f"{name[: width - 14]}…{name[-13:]}"
-            row = "".join(signs[self.verdict(claim, mutant)] for mutant in self.mutants)
-            as_accurate = len(self.kills(claim, AS_ACCURATE))
-            why = "" if as_accurate else "  " + NONE_CAN_EXIST.get(claim.partition("[")[0], "?")
-            lines.append(f"{name:{width}} {row}  {as_accurate}{why}")
-        lines.append(f"last: by how many mutants of accuracy {AS_ACCURATE} or more it is refuted;")
-        lines.append("~ told too strongly: refuted of the original too")
-        return "\n".join(lines)
+STORY = Story("claims/", "test_accuracy_on_all_inputs[0.999]", NONE_CAN_EXIST)
 
 
 @pytest.fixture(scope="module")
@@ -115,29 +52,14 @@ def matrix(run_claims, tmp_path_factory):
         others[f"untrained_{seed}"] = with_zero_biases(parameters)
     for name, algorithm in CONSTRUCTED.items():
         others[name] = algorithm(CONSTRUCTED_OPERANDS)
-    return judged(run_claims, tmp_path_factory.mktemp("mutants"), changed, others)
+    return judged(run_claims, STORY, tmp_path_factory.mktemp("mutants"), changed, others)
 
 
 @pytest.fixture(scope="module")
 def noisy(run_claims, tmp_path_factory):
     original = Original(canonical_weights(subject_of(FAMILY.reference).checkpoint))
     checkpoints = {f"noise_{scale}": original.noisy(scale) for scale in NOISE}
-    return judged(run_claims, tmp_path_factory.mktemp("noisy"), checkpoints)
-
-
-def judged(run_claims, folder, *groups):
-    """Each group in a process of its own: what is of one shape has one control."""
-    names = [name for group in groups for name in group]
-    for group in groups:
-        for name, weights in group.items():
-            torch.save(weights, folder / f"{name}.pt")
-
-    def judge(group):
-        given = [f"--checkpoint={folder / name}.pt" for name in group]
-        return run_claims("claims/", *given, OMP_NUM_THREADS="1")
-
-    with ThreadPoolExecutor(len(groups)) as threads:
-        return Matrix(list(threads.map(judge, groups)), names)
+    return judged(run_claims, STORY, tmp_path_factory.mktemp("noisy"), checkpoints)
 
 
 @torch.enable_grad()
@@ -150,19 +72,14 @@ def trained_too_briefly():
 
 def test_every_claim_is_refuted_by_a_mutant_that_answers_as_well(matrix, show):
     show("claims by mutants", str(matrix))
-    for claim in matrix.claims:
-        impossible = claim.partition("[")[0] in NONE_CAN_EXIST
-        assert bool(matrix.kills(claim, AS_ACCURATE)) != impossible, claim
+    assert matrix.without_a_reason() == []
 
 
 def test_every_mutant_is_refuted(matrix, show):
     """By a claim that holds of the original: not by what is told too strongly anyway."""
-    mutants = [m for m in matrix.mutants if m not in ("original", "attend_to_the_min_and_copy")]
-    told = [claim for claim in matrix.claims if not matrix.told_too_strongly(claim)]
-    alive = [m for m in mutants if all(matrix.verdict(claim, m) != "refuted" for claim in told)]
-    score = f"{len(mutants) - len(alive)} of {len(mutants)} mutants are refuted; not refuted:"
-    show("mutation score", f"{score} {', '.join(alive)}")
-    assert alive == []
+    score = f"{len(matrix.mutants) - len(matrix.alive())} of {len(matrix.mutants)} are refuted"
+    show("mutation score", f"{score}; not refuted: {', '.join(matrix.alive())}")
+    assert matrix.alive() == ["original", "attend_to_the_min_and_copy"]
 
 
 def test_noise_refutes_more_and_more(noisy, show):
@@ -188,7 +105,7 @@ def test_noise_refutes_more_and_more(noisy, show):
 
 def test_the_story_written_by_hand_holds_in_every_claim(matrix):
     by_hand = "attend_to_the_min_and_copy"
-    assert {matrix.verdict(claim, by_hand) for claim in matrix.claims} == {"holds"}
+    assert set(matrix.verdicts(by_hand).values()) == {"holds"}
     strictly = matrix.of("test_the_row_is_strictly_decreasing[1.0]", by_hand)
     assert strictly["measured"] == "1"
 
@@ -197,11 +114,7 @@ def test_the_story_written_by_hand_holds_in_every_claim(matrix):
 def test_right_answers_by_another_mechanism_are_refuted(matrix, mutant):
     """All of attention but its averages, the QK circuit, and what interventions say of the two."""
     assert matrix.accuracy(mutant) == 1.0
-    refuted = {
-        claim.partition("[")[0]
-        for claim in matrix.claims
-        if matrix.verdict(claim, mutant) == "refuted"
-    }
+    refuted = matrix.that_are("refuted", mutant)
     assert refuted >= {
         "test_more_attention_on_the_min",
         "test_always_more_attention_on_the_min",
@@ -224,12 +137,7 @@ def test_right_answers_by_another_mechanism_are_refuted(matrix, mutant):
 
 def test_ratios_of_nothing_are_errors_and_no_verdicts(matrix):
     """Rows without a range, and an OV circuit whose eigenvalues are all 0: 0 / 0 is no number."""
-    errors = {
-        claim.partition("[")[0]
-        for claim in matrix.claims
-        if matrix.verdict(claim, "vote_against_all_above") == "error"
-    }
-    assert errors == {
+    assert matrix.that_are("error", "vote_against_all_above") == {
         "test_the_copying_score",
         "test_where_the_row_rises_it_rises_little",
         "test_the_row_of_equals_has_the_most_structure",

@@ -10,6 +10,7 @@ import torch
 
 from claims.induction import conftest
 from mechanistic_claims import CannotJudge, head, open_checkpoint
+from mechanistic_claims.measurement.cases import draws_of
 from tests.projects import add_successor
 from tests.runs import ROOT, run_command
 
@@ -41,6 +42,10 @@ def test_it_has_what_claims_get_without_gradients(opened):
         assert not without.logits.requires_grad
         assert not opened.weights.W_Q.requires_grad
     assert opened.activations.loss.shape == opened.task.labels.shape == (256 * 64,)
+
+
+def test_what_a_component_writes_rests_on_the_draw_of_its_input(opened):
+    assert draws_of(opened.activations.written(head(0, 1))).tolist() == list(range(256))
 
 
 def test_fixtures_of_the_claims_own_are_made_once(opened):
