@@ -1,0 +1,13 @@
+"""What tests of measurement share."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.plain_transformer import POSITIONS
+
+
+@pytest.fixture
+def few_inputs_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Thirteen of twenty: what is done a part at a time is put together rightly."""
+    monkeypatch.setattr("mechanistic_claims.model.batches.TOKENS_AT_A_TIME", 13 * POSITIONS)
