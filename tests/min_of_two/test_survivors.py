@@ -81,7 +81,7 @@ def story_holds_on(subject: Subject) -> float:
     others = attention.scatter(-1, task.min_position[:, None], 0.0)
     others = others.masked_fill(~task.differ[:, None] & (torch.arange(3) < 2), 0.0)
     attends = on_min > others.amax(dim=-1)
-    copies = intervene.attend_only_to(task.min_position).answers(task.labels)
+    copies = intervene.attend(task.min_position).answers(task.labels)
     follows = intervene.exchange_value(task.min_position, task.twins, task.random_donor)
     swapped = intervene.attend(attention[:, task.swapped_positions])
     causes = follows.answers(task.random_donor) | ~task.differ

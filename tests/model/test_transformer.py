@@ -158,7 +158,7 @@ def test_fits_tells_why_a_file_is_none_of_them(task):
         in family.fits(checkpoint_of(of_one_layer))
     )
     of_three = weights | {n.replace("s.1", "s.2"): w for n, w in weights.items() if "s.1" in n}
-    assert "blocks.2.attn.W_K and 13 more unknown" in family.fits(checkpoint_of(of_three))
+    assert "blocks.2.attn.W_Q and 13 more unknown" in family.fits(checkpoint_of(of_three))
     assert "ln1" in Kind(mlp="gelu").family(lambda *_: task).fits(checkpoint_of(weights))
     assert "mlp" in Kind(norm="LN").family(lambda *_: task).fits(checkpoint_of(weights))
     for name, wrong, said in (
