@@ -169,7 +169,7 @@ def test_fits_tells_why_a_file_is_none_of_them(task):
         why = family.fits(checkpoint_of(weights | {name: wrong.double()}))
         assert f"not a checkpoint of some_model: {name} is {said}" in why
     three = Kind(mlp="gelu", norm="LN", heads=3).weights()
-    assert "expected 2 x 8 x d_head" in kind.family(lambda *_: task, heads=2).fits(
+    assert "expected 2 x 8 x 3" in kind.family(lambda *_: task, heads=2).fits(
         checkpoint_of(three)
     )
 
