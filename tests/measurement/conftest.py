@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
+from jaxtyping import config
 
 from tests.plain_transformer import POSITIONS
 
@@ -11,3 +14,12 @@ from tests.plain_transformer import POSITIONS
 def few_inputs_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Thirteen of twenty: what is done a part at a time is put together rightly."""
     monkeypatch.setattr("mechanistic_claims.model.batches.TOKENS_AT_A_TIME", 13 * POSITIONS)
+
+
+@pytest.fixture
+def as_for_users() -> Iterator[None]:
+    """Annotations are not checked, which they are in tests alone."""
+    before = config.jaxtyping_disable
+    config.update("jaxtyping_disable", True)
+    yield
+    config.update("jaxtyping_disable", before)

@@ -24,8 +24,7 @@ def subjects():
         return {kind: kind.subject(Questions()) for kind in kinds}
 
 
-@pytest.mark.slow  # where no annotation is checked before
-def test_what_is_put_has_the_shape_of_what_is_there(subjects):
+def test_what_is_put_has_the_shape_of_what_is_there(subjects, as_for_users):
     intervene = subjects[WITH_MLP].intervene
     for values in (torch.zeros(20, POSITIONS, 7), torch.zeros(21, POSITIONS, 8), torch.zeros(8)):
         refused(

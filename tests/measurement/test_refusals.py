@@ -201,8 +201,7 @@ def test_neurons_are_counted_once(one, other):
     assert len(mlp(0) + neurons(1, 1) + neurons(1, 2) + mlp(0)) == 3
 
 
-@pytest.mark.slow  # where no annotation is checked before
-def test_words_that_are_none(subjects):
+def test_words_that_are_none(subjects, as_for_users):
     intervene = subjects[WITH_MLP].intervene
     said = "an ablation 'means': expected zero, mean or resample."
     refused(said, lambda: intervene.ablate(mlp(0), "means"))

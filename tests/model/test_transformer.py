@@ -158,7 +158,9 @@ def test_fits_tells_why_a_file_is_none_of_them(task):
         in family.fits(checkpoint_of(of_one_layer))
     )
     of_three = weights | {n.replace("s.1", "s.2"): w for n, w in weights.items() if "s.1" in n}
-    assert "blocks.2.attn.W_Q and 13 more unknown" in family.fits(checkpoint_of(of_three))
+    assert "blocks.2.attn.W_O, blocks.2.attn.W_Q and 13 more unknown" in family.fits(
+        checkpoint_of(of_three)
+    )
     assert "ln1" in Kind(mlp="gelu").family(lambda *_: task).fits(checkpoint_of(weights))
     assert "mlp" in Kind(norm="LN").family(lambda *_: task).fits(checkpoint_of(weights))
     for name, wrong, said in (
@@ -169,7 +171,7 @@ def test_fits_tells_why_a_file_is_none_of_them(task):
         why = family.fits(checkpoint_of(weights | {name: wrong.double()}))
         assert f"not a checkpoint of some_model: {name} is {said}" in why
     three = Kind(mlp="gelu", norm="LN", heads=3).weights()
-    assert "expected 2 x 8 x 3" in kind.family(lambda *_: task, heads=2).fits(
+    assert "W_Q is 3 x 8 x 3, expected 2 x 8 x 3" in kind.family(lambda *_: task, heads=2).fits(
         checkpoint_of(three)
     )
 
