@@ -70,6 +70,10 @@ class Matrix:
         found = self.verdicts(mutant).items()
         return {claim.partition("[")[0] for claim, its in found if its == verdict}
 
+    def refuted_by(self, mutant: str) -> set[str]:
+        """The names of the tests that a mutant refutes, and the original does not."""
+        return self.that_are("refuted", mutant) - self.that_are("refuted", "original")
+
     def accuracy(self, mutant: str) -> float:
         return float(self.of(self.story.accuracy, mutant).get("measured", "nan"))
 

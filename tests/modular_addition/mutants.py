@@ -57,9 +57,13 @@ class Original:
             **{name: longer(w[name], (0, 1)) for name in beside},
         }
 
-    def with_neurons(self, bias: float, written: Tensor) -> Weights:
-        """More neurons, that nothing but their bias moves, and what they write."""
-        w, count = self.weights, len(written)
+    def with_neurons(self, bias: float, to_logits: Tensor) -> Weights:
+        """More neurons, that nothing but their bias moves, and what they write to the logits.
+
+        Through the unembedding: of a random direction it gives key frequencies only.
+        """
+        w, count = self.weights, len(to_logits)
+        written = to_logits @ torch.linalg.pinv(w["unembed.W_U"])
         none = w[mlp("W_in")].new_zeros(len(w[mlp("W_in")]), count)
         return {
             **w,
@@ -96,11 +100,11 @@ def mutants_of(original: Original) -> dict[str, Weights]:
     of_neurons = torch.randperm(len(w[mlp("b_in")]), generator=generator)
     noise = torch.randn(p, generator=generator)
     noise *= w["embed.W_E"][:p].norm() / noise.norm()
-    directions = torch.randn(8, w[mlp("W_out")].shape[1], generator=generator)
-    directions *= 20 * w[mlp("W_out")].norm(dim=1).max() / directions.norm(dim=1, keepdim=True)
+    loud = (w[mlp("W_out")] @ w["unembed.W_U"]).norm() / (2 * p**0.5)
+    to_any_logit = loud * torch.randn(1, p, generator=generator)
     return {
         "unread_noise": original.with_direction(noise),
-        "silent_neurons": original.with_neurons(-1.0, directions),
+        "silent_neurons": original.with_neurons(-1.0, to_any_logit),
         "a_tenth_as_loud": original.changed(W_U=w["unembed.W_U"] / 10),
         "operands_shuffled": original.changed(
             W_E=torch.cat([w["embed.W_E"][shuffled], w["embed.W_E"][p:]])

@@ -38,7 +38,12 @@ def drawn(p: int) -> Weights:
 
 @torch.enable_grad()
 def fitted(p: int, weights: Weights, trained: tuple[str, ...], steps: int) -> Weights:
-    """Full batches of all pairs by Adam, for the weights that have one of these in their names."""
+    """Full batches of all pairs by Adam, for the weights that have one of these in their names.
+
+    On one thread: the steps are small, and threads that find no core wait for each other.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
     inputs, labels = every_input(p)
     chosen = [w.requires_grad_() for name, w in weights.items() if any(t in name for t in trained)]
     optimizer = torch.optim.Adam(chosen, lr=3e-3, betas=(0.9, 0.98))
@@ -47,4 +52,5 @@ def fitted(p: int, weights: Weights, trained: tuple[str, ...], steps: int) -> We
         optimizer.zero_grad()
         cross_entropies(logits, labels[None, :, None]).sum().backward()
         optimizer.step()
+    torch.set_num_threads(threads)
     return {name: w.detach() for name, w in weights.items()}

@@ -106,7 +106,8 @@ def test_refuted_claims_of_many_checkpoints_are_listed_of_a_few(run_claims, tmp_
 def test_a_broken_file_is_said_once_and_costs_only_its_own_verdicts(run_claims, tmp_path):
     broken = tmp_path / "broken.safetensors"
     broken.write_bytes(FAMILY.reference.read_bytes()[:5000])
-    run = run_claims("claims/", "--checkpoint", broken, "--checkpoint", FAMILY.reference)
+    given = ("--checkpoint", broken, "--checkpoint", FAMILY.reference)
+    run = run_claims("claims/min_of_two", *given)
     assert run.status == pytest.ExitCode.TESTS_FAILED
     assert f"error in {CLAIMS} claims" in run.output
     assert run.output.count("ERROR at setup") == 1
