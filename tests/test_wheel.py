@@ -85,7 +85,8 @@ def test_it_has_the_package_and_nothing_else(wheel):
 def test_a_gate_in_their_repository(fresh, repository):
     """With an ordinary test of theirs in the same run, and one checkpoint from elsewhere."""
     verdicts = repository / "verdicts.json"
-    given = ["-m", "pytest", "lab", "--verdicts", verdicts]
+    judged = ("lab/test_theirs.py", "lab/claims/min_of_two")
+    given = ["-m", "pytest", *judged, "--verdicts", verdicts]
     ended = run(fresh, *given, cwd=repository)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert "59 hold, 4 refuted as expected, 0 refuted" in ended.stdout
