@@ -40,7 +40,7 @@ def require_it_runs(project: Path, name: str) -> None:
     assert run.status == 1, run.output
     assert "2 hold, 0 refuted as expected, 0 refuted, 2 errors" in run.output, run.output
     said = re.findall(UNFILLED, " ".join(run.output.split()))
-    assert len(said) == 4, run.output
+    assert len({*said}) == 2, run.output
     ruff = [sys.executable, "-m", "ruff"]
     rules = ["--isolated", "--line-length=100"]
     ignored = "--ignore=F722,F821,RUF001,RUF002"
