@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import pytest
 import torch
 from torch import Tensor
 
@@ -20,7 +21,8 @@ FILES = {
     "table.py": "claims/successor/test_table.py",
 }
 TABLE = Path(FILES["table.py"])
-WAYS = [(), ("-n", "2")]
+WORKERS = ("-n", "2")
+WAYS = [(), pytest.param(WORKERS, marks=pytest.mark.slow)]
 OF_MIN = {"refuted": 3, "refuted as expected": 1, "holds": 1}  # of seed5, in one part of the story
 OF_THREE_WRONG = {"refuted": 1, "refuted as expected": 1, "holds": 2}
 OF_ALL_RIGHT = {"refuted as expected": 1, "holds": 3}

@@ -21,7 +21,9 @@ from tests.measurement.by_hand import (
 from tests.plain_transformer import POSITIONS, TOKENS
 
 pytestmark = pytest.mark.usefixtures("few_inputs_at_a_time")
-HOWS = ("zero", "mean", "resample")
+QUICK, SLOW = "MLP and LayerNorm", pytest.mark.slow
+"""The kind that has everything; the others are as right, and take their time."""
+HOWS = (pytest.param("zero", marks=SLOW), "mean", pytest.param("resample", marks=SLOW))
 QUERIES, KEYS, VALUES = head(1, 0).queries, head(1, 1).keys, (head(1, 0) + head(1, 1)).values
 EDGES = {
     "embedding to queries": (embedding, QUERIES),
@@ -49,7 +51,7 @@ EDGES_OF_MLPS = {
 def of_kinds(everywhere, of_mlps, kinds=KINDS):
     """Each model with each thing that it has."""
     return [
-        pytest.param(KINDS[name], what, id=f"{name}: {of}")
+        pytest.param(KINDS[name], what, id=f"{name}: {of}", marks=() if name == QUICK else SLOW)
         for name in kinds
         for of, what in (everywhere | (of_mlps if KINDS[name].mlp else {})).items()
     ]

@@ -23,6 +23,7 @@ from tests.projects import (
     PART,
     TABLE,
     WAYS,
+    WORKERS,
     add_twin,
     headings,
     judged,
@@ -85,7 +86,7 @@ def test_files_of_each_model_with_and_without_workers(two_models, tmp_path):
     """Also on a cluster this is so: `tests/cluster`."""
     files = ("three_wrong.pt", "seed5.safetensors")
     found = {}
-    for more in WAYS:
+    for more in ((), WORKERS):
         path = tmp_path / f"verdicts{len(more)}.json"
         run = judged(two_models, *more, f"--verdicts={path}", of=files)
         assert run.status == pytest.ExitCode.TESTS_FAILED, run.output
@@ -96,7 +97,7 @@ def test_files_of_each_model_with_and_without_workers(two_models, tmp_path):
         assert "checkpoints: 2 done, 2 refuted or in error, 0 left" in run.output
         assert "no checkpoint of" not in run.output
         found[more] = verdicts_in(path)
-    assert found[WAYS[0]] == found[WAYS[1]]
+    assert found[()] == found[WORKERS]
     held = [(one["path"], one["model"]) for one in found[()]["checkpoints"]]
     assert held == [("runs/seed5.safetensors", "min_of_two"), ("runs/three_wrong.pt", "successor")]
 
