@@ -81,7 +81,7 @@ def test_an_untrained_model_passes_no_claim(shipped):
 @pytest.mark.slow
 def test_workers_and_their_number_change_no_verdict(shipped, run_claims):
     parts = [f"claims/min_of_two/test_{part}.py" for part in ("behavior", "attention", "errors")]
-    alone, spread = run_claims("claims/", "-n", "0"), run_claims(*parts, "-n", "3")
+    alone, spread = run_claims("claims/min_of_two", "-n", "0"), run_claims(*parts, "-n", "3")
     assert len(alone.claims) == CLAIMS
     assert alone.claims.keys() > spread.claims.keys()
     for run in (alone, spread):
