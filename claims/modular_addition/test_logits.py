@@ -27,7 +27,7 @@ def test_there_are_few_keys(task, activations, similarity, verdict, within):
     Logits are those of the real model on all pairs, centred over c; both are vectors of p³ entries.
     """
     keys = key_frequencies(activations.logits)
-    picture = task.spectrum(similarity, "Cosine of the logits with cos w(a + b - c)", "", keys)
+    picture = task.spectrum(similarity, "Logits by frequency", "cosine with cos w(a + b - c)", keys)
     verdict(len(keys), within=within, picture=picture)
 
 

@@ -14,6 +14,8 @@ from torch import Tensor
 
 from mechanistic_claims import Bars, CannotJudge, Exceptions, Heatmap, Sizes, fourier_basis
 
+LEAST = 13
+"""Six frequencies: with five keys there is another one to compare them with."""
 MOST = 251
 """The logits of all pairs are held at once, in float64: 126 MB for so many numbers."""
 
@@ -35,10 +37,10 @@ class Task:
         Raises:
             CannotJudge: p is even, too small or too large.
         """
-        if sizes.logits % 2 == 0 or not 5 <= sizes.logits <= MOST:
+        if sizes.logits % 2 == 0 or not LEAST <= sizes.logits <= MOST:
             raise CannotJudge(
-                f"{sizes.logits:,} numbers, expected an odd number of 5 to {MOST}: every pair is "
-                "run, and frequencies come in pairs of cosine and sine."
+                f"{sizes.logits:,} numbers, expected an odd number of {LEAST} to {MOST}: every pair "
+                "is run, and frequencies come in pairs of cosine and sine."
             )
         return cls(sizes.logits, device)
 
