@@ -39,8 +39,8 @@ class Task:
         """
         if sizes.logits % 2 == 0 or not LEAST <= sizes.logits <= MOST:
             raise CannotJudge(
-                f"{sizes.logits:,} numbers, expected an odd number of {LEAST} to {MOST}: every pair "
-                "is run, and frequencies come in pairs of cosine and sine."
+                f"{sizes.logits:,} numbers, expected an odd number of {LEAST} to {MOST}: every "
+                "pair is run, and frequencies come in pairs of cosine and sine."
             )
         return cls(sizes.logits, device)
 
