@@ -40,6 +40,7 @@ TYPES = {
     "activations": "Activations",
     "intervene": "Interventions",
     "certificate": "Certificates",
+    "proof": "Proof",
     "sampled": "Callable[[int, int], Measured]",
     "verdict": "Judge",
 }

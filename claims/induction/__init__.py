@@ -7,7 +7,7 @@ a head of the layer below has written there which token was the previous one.
 
 from mechanistic_claims import Step
 
-STORY = ("behavior", "previous_token", "induction_heads", "composition")
+STORY = ("behavior", "previous_token", "induction_heads", "composition", "certificates")
 """The parts in the order in which they are told: the files test_<part>.py."""
 
 STEPS = (

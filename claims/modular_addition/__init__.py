@@ -7,7 +7,7 @@ multiply them, and the logits are cos w_k (a + b - c), added up over these.
 
 from mechanistic_claims import Step
 
-STORY = ("behavior", "embedding", "neurons", "logits", "paths")
+STORY = ("behavior", "embedding", "neurons", "logits", "paths", "certificates")
 """The parts in the order in which they are told: the files test_<part>.py."""
 
 STEPS = (
