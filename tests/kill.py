@@ -1,141 +1,186 @@
-"""Claims by mutants, as one matrix: what refutes each claim, and whether it answers as well."""
+"""Claims by models, judged in this process: what refutes each, and whether it answers as well."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+import inspect
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
-import torch
 from torch import Tensor
 
-from tests.runs import Run
+from mechanistic_claims.checkpoint.read import Checkpoint
+from mechanistic_claims.errors import CannotJudge, NothingMeasured
+from mechanistic_claims.session.opened import Opened
+from mechanistic_claims.verdict.verdict import Judge
+from tests.conftest import CPU
 
 AS_ACCURATE = 0.999
 SIGNS = {"refuted": "X", "holds": ".", "error": "e"}
 WIDTH = 46
 
-Checkpoints = Mapping[str, Mapping[str, Tensor]]
-"""Canonical weights by the name of a mutant."""
-
 
 @dataclass(frozen=True)
-class Story:
-    """The claims of a model: where they are, and which one is its accuracy.
+class Claim:
+    """A claim with one set of its parameters; `name` is its test's, with their values."""
 
-    `none_can_exist` says, by the names of tests, why no mutant that answers as well can refute it.
-    """
+    name: str
+    function: Callable[..., None]
+    parameters: Mapping[str, Any]
+    marks: frozenset[str]
 
-    claims: str
-    accuracy: str
-    none_can_exist: Mapping[str, str]
+    def judged(self, subject: Opened) -> tuple[str, float]:
+        """The verdict, and the number measured."""
+        judge = Judge(of_rival="rival" in self.marks)
+        given = {**self.parameters, "verdict": judge}
+        names = inspect.signature(self.function).parameters
+        try:
+            self.function(**{n: given[n] if n in given else subject.fixture(n) for n in names})
+        except (CannotJudge, NothingMeasured):
+            return "error", float("nan")
+        assert judge.verdict is not None, self.name
+        return judge.verdict.word, judge.verdict.measured
 
-    def why_none(self, claim: str) -> str:
-        return self.none_can_exist.get(claim.partition("[")[0], "")
+
+def subject_with(model: str, weights: Mapping[str, Tensor]) -> Opened:
+    """Everything about a model of canonical weights, as if a file had these."""
+    checkpoint = Checkpoint(Path("written"), model, "", dict(weights))
+    family = import_module(f"models.{model}").FAMILY
+    return Opened(checkpoint, family.build(checkpoint, CPU), CPU)
+
+
+def claims_of(model: str) -> Iterator[Claim]:
+    """Each claim of a model's story with each set of its parameters."""
+    for part in import_module(f"claims.{model}").STORY:
+        for name, function in vars(import_module(f"claims.{model}.test_{part}")).items():
+            if not name.startswith("test_"):
+                continue
+            marks = getattr(function, "pytestmark", [])
+            choices = [
+                [of_names(names, value) for value in values]
+                for names, values in (mark.args for mark in marks if mark.name == "parametrize")
+            ]
+            for chosen in itertools.product(*choices):
+                parameters = {key: value for one in chosen for key, value in one.items()}
+                full = f"{name}[{'-'.join(map(str, parameters.values()))}]"
+                yield Claim(full, function, parameters, frozenset(mark.name for mark in marks))
+
+
+def of_names(names: str | tuple[str, ...], value: Any) -> dict[str, Any]:
+    return {names: value} if isinstance(names, str) else dict(zip(names, value, strict=True))
 
 
 @dataclass(frozen=True)
 class Matrix:
-    """Verdicts of all claims on all mutants, in the order of the story and of making.
+    """Verdicts and numbers by model, then by claim, each in the order in which they were given.
 
-    One of the mutants is the `original`, which is none.
+    `first` is the trained model that all others are compared with. `as_good` tells of a model's
+    numbers whether it answers as well. `none_can_exist` says, by the names of tests, why no model
+    that answers as well can refute one.
     """
 
-    story: Story
-    runs: list[Run]
-    mutants: list[str]
+    told: Mapping[str, Claim]
+    found: Mapping[str, Mapping[str, tuple[str, float]]]
+    as_good: Callable[[Callable[[str], float]], bool]
+    none_can_exist: Mapping[str, str]
 
-    @cached_property
-    def found(self) -> dict[tuple[str, str], dict[str, str]]:
-        return {key: found for run in self.runs for key, found in run.claims.items()}
+    @property
+    def first(self) -> str:
+        return next(iter(self.found))
 
-    @cached_property
+    @property
     def claims(self) -> list[str]:
-        return list(dict.fromkeys(claim for claim, _ in self.found))
+        return list(self.told)
 
-    def of(self, claim: str, mutant: str) -> dict[str, str]:
-        return self.found[claim, f"{mutant}.pt"]
+    def verdict(self, claim: str, model: str) -> str:
+        return self.found[model][claim][0]
 
-    def verdict(self, claim: str, mutant: str) -> str:
-        return self.of(claim, mutant)["verdict"]
+    def measured(self, claim: str, model: str) -> float:
+        return self.found[model][claim][1]
 
-    def verdicts(self, mutant: str) -> dict[str, str]:
-        """Verdict by claim of one mutant."""
-        return {claim: self.verdict(claim, mutant) for claim in self.claims}
+    def verdicts(self, model: str) -> dict[str, str]:
+        """Verdict by claim."""
+        return {claim: word for claim, (word, _) in self.found[model].items()}
 
-    def that_are(self, verdict: str, mutant: str) -> set[str]:
-        """The names of the tests that have a verdict on a mutant, without their parameters."""
-        found = self.verdicts(mutant).items()
+    def that_are(self, verdict: str, model: str) -> set[str]:
+        """The names of the tests that have a verdict on a model, without their parameters."""
+        found = self.verdicts(model).items()
         return {claim.partition("[")[0] for claim, its in found if its == verdict}
 
-    def refuted_by(self, mutant: str) -> set[str]:
-        """The names of the tests that a mutant refutes, and the original does not."""
-        return self.that_are("refuted", mutant) - self.that_are("refuted", "original")
+    def refuted_by(self, model: str) -> set[str]:
+        """The names of the tests that a model refutes, and the first does not."""
+        return self.that_are("refuted", model) - self.that_are("refuted", self.first)
 
-    def accuracy(self, mutant: str) -> float:
-        return float(self.of(self.story.accuracy, mutant).get("measured", "nan"))
+    def fallen(self, model: str) -> set[str]:
+        """The names of the tests that hold of the first and not of a model: errors too."""
+        held = [c for c in self.claims if self.verdict(c, self.first) == "holds"]
+        return {c.partition("[")[0] for c in held if self.verdict(c, model) != "holds"}
 
-    def kills(self, claim: str, least_accuracy: float = 0.0) -> list[str]:
-        return [
-            mutant
-            for mutant in self.mutants
-            if self.verdict(claim, mutant) == "refuted" and self.accuracy(mutant) >= least_accuracy
-        ]
+    def is_as_good(self, model: str) -> bool:
+        return self.as_good(lambda claim: self.measured(claim, model))
+
+    def kills(self, claim: str) -> list[str]:
+        """The models that answer as well and refute a claim: an error is no refutation."""
+        refuting = (model for model in self.found if self.verdict(claim, model) == "refuted")
+        return [model for model in refuting if self.is_as_good(model)]
 
     def told_too_strongly(self, claim: str) -> bool:
-        """Whether the sentence is one that the trained original refutes too."""
-        return self.verdict(claim, "original") == "refuted"
+        """Whether the sentence is one that the trained model refutes too."""
+        return self.verdict(claim, self.first) == "refuted"
 
     def alive(self) -> list[str]:
-        """Mutants that refute no claim that holds of the original."""
+        """Models that refute no claim that holds of the first."""
         told = [claim for claim in self.claims if not self.told_too_strongly(claim)]
-        return [m for m in self.mutants if all(self.verdict(c, m) != "refuted" for c in told)]
+        return [m for m in self.found if all(self.verdict(c, m) != "refuted" for c in told)]
+
+    def why_none(self, claim: str) -> str:
+        return self.none_can_exist.get(claim.partition("[")[0], "")
 
     def without_a_reason(self) -> list[str]:
-        """Claims that no mutant refutes which answers as well, though one could; or the reverse."""
-        return [
-            claim
-            for claim in self.claims
-            if bool(self.kills(claim, AS_ACCURATE)) == bool(self.story.why_none(claim))
-        ]
+        """Claims that no model refutes which answers as well, though one could; or the reverse."""
+        return [c for c in self.claims if bool(self.kills(c)) == bool(self.why_none(c))]
 
     def __str__(self) -> str:
-        """The matrix as text: X refuted, . holds, e error; mutants by number."""
+        """The matrix as text: X refuted, . holds, e error; models by number."""
         lines = [
-            f"{i:3} {mutant:28} accuracy {self.accuracy(mutant):.5f}"
-            for i, mutant in enumerate(self.mutants)
+            f"{i:3} {model:44} {'answers as well' * self.is_as_good(model)}".rstrip()
+            for i, model in enumerate(self.found)
         ]
         for digit in (10, 1):
-            numbers = "".join(str(i // digit % 10) for i in range(len(self.mutants)))
+            numbers = "".join(str(i // digit % 10) for i in range(len(self.found)))
             lines.append(" " * (WIDTH + 1) + numbers)
         lines += map(self._row, self.claims)
-        lines.append(f"last: by how many mutants of accuracy {AS_ACCURATE} or more it is refuted;")
-        lines.append("~ told too strongly: refuted of the original too")
+        lines.append("last: by how many models that answer as well it is refuted;")
+        lines.append("~ told too strongly: refuted of the trained model too")
         return "\n".join(lines)
 
     def _row(self, claim: str) -> str:
         name = "~" * self.told_too_strongly(claim) + claim.removeprefix("test_")
         name = name if len(name) <= WIDTH else f"{name[: WIDTH - 14]}…{name[-13:]}"
-        row = "".join(SIGNS[self.verdict(claim, mutant)] for mutant in self.mutants)
-        as_accurate = len(self.kills(claim, AS_ACCURATE))
-        why = "" if as_accurate else "  " + (self.story.why_none(claim) or "?")
-        return f"{name:{WIDTH}} {row}  {as_accurate}{why}"
+        row = "".join(SIGNS[self.verdict(claim, model)] for model in self.found)
+        kills = len(self.kills(claim))
+        why = "" if kills else "  " + (self.why_none(claim) or "?")
+        return f"{name:{WIDTH}} {row}  {kills}{why}"
 
 
 def judged(
-    run_claims: Callable[..., Run], story: Story, folder: Path, *groups: Checkpoints
+    model: str,
+    subjects: Iterable[tuple[str, Opened]],
+    as_good: Callable[[Callable[[str], float]], bool],
+    none_can_exist: Mapping[str, str],
 ) -> Matrix:
-    """Each group in a process of its own: what is of one shape has one control."""
-    names = [name for group in groups for name in group]
-    for group in groups:
-        for name, weights in group.items():
-            torch.save(dict(weights), folder / f"{name}.pt")
+    """Every claim of a story on some models of its kind, each let go when it is judged."""
+    told = {claim.name: claim for claim in claims_of(model)}
+    found = {
+        name: {claim.name: claim.judged(subject) for claim in told.values()}
+        for name, subject in subjects
+    }
+    return Matrix(told, found, as_good, none_can_exist)
 
-    def judge(group: Checkpoints) -> Run:
-        given = [f"--checkpoint={folder / name}.pt" for name in group]
-        return run_claims(story.claims, *given, OMP_NUM_THREADS="1")
 
-    with ThreadPoolExecutor(len(groups)) as threads:
-        return Matrix(story, list(threads.map(judge, groups)), names)
+def answers(claim: str, at_least: float = AS_ACCURATE) -> Callable[[Callable[[str], float]], bool]:
+    """As good is who answers so many, by the number of a claim."""
+    return lambda measured: measured(claim) >= at_least

@@ -2,12 +2,7 @@
 
 import pytest
 
-from mechanistic_claims import (
-    cross_entropy,
-    key_frequencies,
-    logit_similarity,
-    restricted_logits,
-)
+from mechanistic_claims import key_frequencies, logit_similarity, losses_without
 
 MOST = 5
 """The paper's model has five key frequencies."""
@@ -45,10 +40,6 @@ def neuron_logits(weights):
 
 
 @pytest.fixture(scope="session")
-def loss_without(task, activations):
+def loss_without(activations):
     """The mean loss without each frequency in the logits; [0] is that of the logits as they are."""
-    logits = activations.logits.double()
-    without = [logits] + [
-        logits - restricted_logits(logits, [k]) for k in range(1, task.order // 2 + 1)
-    ]
-    return logits.new_tensor([float(cross_entropy(each, task.labels).mean()) for each in without])
+    return losses_without(activations.logits)

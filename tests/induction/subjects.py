@@ -2,34 +2,30 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from claims.induction import conftest
 from mechanistic_claims.checkpoint.read import Checkpoint, read_checkpoint
-from mechanistic_claims.measurement.subject import Subject
+from mechanistic_claims.session.opened import Opened
 from models.induction import FAMILY
 from models.induction.task import Layout, Task
 
 CPU = torch.device("cpu")
-FIXED = Layout(32, 32)
+FIXED = {"layout": Layout(32, 32)}
 """Every block has 32 tokens."""
-FIXTURES = {"heads": inspect.unwrap(conftest.heads)}
 
 
-def subject_of(weights: Mapping[str, Tensor], layout: Layout | None = None) -> Subject:
+def subject_of(weights: Mapping[str, Tensor], **asked: Any) -> Opened:
     """Everything about a model of canonical weights, asked on its own sequences or on others."""
     checkpoint = Checkpoint(Path("written"), "induction", "", weights)
     parts = FAMILY.build(checkpoint, CPU)
-    if layout is not None:
-        assert isinstance(parts.task, Task)
-        parts = replace(parts, task=replace(parts.task, layout=layout))
-    return Subject(checkpoint, parts, CPU)
+    assert isinstance(parts.task, Task)
+    return Opened(checkpoint, replace(parts, task=replace(parts.task, **asked)), CPU)
 
 
 def shipped(name: str) -> dict[str, Tensor]:

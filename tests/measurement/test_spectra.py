@@ -21,6 +21,7 @@ from mechanistic_claims.measurement.spectra import (
     logit_directions,
     logit_similarity,
     logit_variance_explained,
+    losses_without,
     neuron_frequencies,
     restricted_logits,
     sums_explained,
@@ -189,6 +190,18 @@ def test_what_is_not_of_all_pairs_of_an_odd_group_is_refused():
             even()
 
 
+@pytest.mark.parametrize("loud", [1e-3, 1.0, 20.0, 2000.0])
+@pytest.mark.parametrize("waves", [0.0, 1.0])
+def test_losses_without_each_wave_are_those_of_what_is_left(loud, waves):
+    """As by taking each out of all logits, whatever their size."""
+    noise = torch.randn(49, 7, generator=torch.Generator().manual_seed(0)).double()
+    logits = loud * (noise + waves * waves_of_logits())
+    labels = ((A + B) % P).long()
+    left = [logits, *(logits - restricted_logits(logits, [k]) for k in (1, 2, 3))]
+    by_hand = torch.stack([cross_entropy(one, labels).mean() for one in left])
+    assert torch.allclose(losses_without(logits), by_hand, rtol=1e-12, atol=0)
+
+
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_what_is_not_finite_is_an_error(value):
     broken = waves_of_logits()
@@ -196,6 +209,7 @@ def test_what_is_not_finite_is_an_error(value):
     for measure in (
         logit_similarity,
         key_frequencies,
+        losses_without,
         neuron_frequencies,
         lambda logits: share_in_frequencies(logits, [1], axis=1),
         lambda logits: distance_irrelevance(torch.full_like(logits, value)),

@@ -13,7 +13,7 @@ from models.min_of_two.constructed import CONSTRUCTED
 from models.min_of_two.training import Recipe, Training
 from models.min_of_two.weights import canonical_weights, untrained_parameters, with_zero_biases
 from tests.conftest import DIFFERENT, subject_of
-from tests.kill import Story, judged
+from tests.kill import answers, judged, subject_with
 from tests.min_of_two.mutants import Original, mutants_of
 
 pytestmark = pytest.mark.slow
@@ -36,28 +36,33 @@ NONE_CAN_EXIST = {
     "test_the_larger_operand_does_not_matter": FOLLOWS
     + "the resampled input is answered as rightly as any.",
 }
-STORY = Story("claims/", "test_accuracy_on_all_inputs[0.999]", NONE_CAN_EXIST)
+ACCURACY = "test_accuracy_on_all_inputs[0.999]"
+
+
+def judged_all(weights):
+    """Of canonical weights by name."""
+    subjects = ((name, subject_with("min_of_two", one)) for name, one in weights.items())
+    return judged("min_of_two", subjects, answers(ACCURACY), NONE_CAN_EXIST)
 
 
 @pytest.fixture(scope="module")
-def matrix(run_claims, tmp_path_factory):
+def matrix():
     original = Original(canonical_weights(subject_of(FAMILY.reference).checkpoint))
-    changed = {"original": original.weights, **mutants_of(original)}
-    changed["retrained_seed_5"] = canonical_weights(subject_of(DIFFERENT).checkpoint)
-    others = {"trained_too_briefly": trained_too_briefly()}
+    weights = {"original": original.weights, **mutants_of(original)}
+    weights["retrained_seed_5"] = canonical_weights(subject_of(DIFFERENT).checkpoint)
+    weights["trained_too_briefly"] = trained_too_briefly()
     for seed in UNTRAINED_SEEDS:
         parameters = untrained_parameters(original.n, 32, 32, seed)
-        others[f"untrained_{seed}"] = with_zero_biases(parameters)
+        weights[f"untrained_{seed}"] = with_zero_biases(parameters)
     for name, algorithm in CONSTRUCTED.items():
-        others[name] = algorithm(CONSTRUCTED_OPERANDS)
-    return judged(run_claims, STORY, tmp_path_factory.mktemp("mutants"), changed, others)
+        weights[name] = algorithm(CONSTRUCTED_OPERANDS)
+    return judged_all(weights)
 
 
 @pytest.fixture(scope="module")
-def noisy(run_claims, tmp_path_factory):
+def noisy():
     original = Original(canonical_weights(subject_of(FAMILY.reference).checkpoint))
-    checkpoints = {f"noise_{scale}": original.noisy(scale) for scale in NOISE}
-    return judged(run_claims, STORY, tmp_path_factory.mktemp("noisy"), checkpoints)
+    return judged_all({f"noise_{scale}": original.noisy(scale) for scale in NOISE})
 
 
 @torch.enable_grad()
@@ -75,7 +80,7 @@ def test_every_claim_is_refuted_by_a_mutant_that_answers_as_well(matrix, show):
 
 def test_every_mutant_is_refuted(matrix, show):
     """By a claim that holds of the original: not by what is told too strongly anyway."""
-    score = f"{len(matrix.mutants) - len(matrix.alive())} of {len(matrix.mutants)} are refuted"
+    score = f"{len(matrix.found) - len(matrix.alive())} of {len(matrix.found)} are refuted"
     show("mutation score", f"{score}; not refuted: {', '.join(matrix.alive())}")
     assert matrix.alive() == ["original", "attend_to_the_min_and_copy"]
 
@@ -94,9 +99,7 @@ def test_noise_refutes_more_and_more(noisy, show):
     ]
     assert refuted == sorted(refuted)
     assert refuted[0] < refuted[-4] < refuted[-3] < refuted[-2] < refuted[-1]
-    told = [
-        claim for claim, _ in noisy.found if not noisy.of(claim, "noise_1.0")["told_too_strongly"]
-    ]
+    told = [name for name, claim in noisy.told.items() if "xfail" not in claim.marks]
     unharmed = [s for s in NOISE if all(noisy.verdict(c, f"noise_{s}") != "refuted" for c in told)]
     assert max(unharmed, default=0) <= 0.01
 
@@ -104,14 +107,13 @@ def test_noise_refutes_more_and_more(noisy, show):
 def test_the_story_written_by_hand_holds_in_every_claim(matrix):
     by_hand = "attend_to_the_min_and_copy"
     assert set(matrix.verdicts(by_hand).values()) == {"holds"}
-    strictly = matrix.of("test_the_row_is_strictly_decreasing[1.0]", by_hand)
-    assert strictly["measured"] == "1"
+    assert matrix.measured("test_the_row_is_strictly_decreasing[1.0]", by_hand) == 1
 
 
 @pytest.mark.parametrize("mutant", ["vote_against_all_above", "vote_with_equals"])
 def test_right_answers_by_another_mechanism_are_refuted(matrix, mutant):
     """All of attention but its averages, the QK circuit, and what interventions say of the two."""
-    assert matrix.accuracy(mutant) == 1.0
+    assert matrix.measured(ACCURACY, mutant) == 1.0
     refuted = matrix.that_are("refuted", mutant)
     assert refuted >= {
         "test_more_attention_on_the_min",
@@ -140,15 +142,13 @@ def test_ratios_of_nothing_are_errors_and_no_verdicts(matrix):
         "test_where_the_row_rises_it_rises_little",
         "test_the_row_of_equals_has_the_most_structure",
     }
-    assert {run.status for run in matrix.runs} == {pytest.ExitCode.TESTS_FAILED}
 
 
 @pytest.mark.parametrize("seed", UNTRAINED_SEEDS)
 def test_no_untrained_model_passes_a_claim(matrix, seed):
-    for claim in matrix.claims:
-        is_precondition = matrix.of(claim, "original")["precondition"] == "yes"
-        expected = "holds" if is_precondition else "refuted"
-        assert matrix.verdict(claim, f"untrained_{seed}") == expected, claim
+    for name, claim in matrix.told.items():
+        expected = "holds" if "precondition" in claim.marks else "refuted"
+        assert matrix.verdict(name, f"untrained_{seed}") == expected, name
 
 
 @pytest.mark.parametrize(
@@ -171,14 +171,12 @@ def test_preconditions_are_refuted_by_what_they_exclude(matrix, precondition, mu
 
 def test_two_heads_are_errors_and_not_verdicts(matrix):
     assert matrix.verdict("test_the_row_falls_at_almost_every_step[0.95]", "head_twice") == "error"
-    assert matrix.accuracy("head_twice") > 0.999, "the same head twice answers as well"
+    assert matrix.is_as_good("head_twice"), "the same head twice answers as well"
 
 
-def test_a_refutation_can_be_read_and_repeated(matrix, run_claims):
-    again = re.search(
-        r"again: pytest '(claims/\S+accuracy_on_all_inputs\S+)' (--checkpoint=\S+)",
-        matrix.runs[0].output,
-    )
+def test_a_refutation_can_be_read_and_repeated(run_claims):
+    run = run_claims("claims/min_of_two/test_attention.py", f"--checkpoint={DIFFERENT}")
+    again = re.search(r"again: pytest '(claims/\S+at_a_gap\S+)' (--checkpoint=\S+)", run.output)
     assert again is not None
     repeated = run_claims(again[1], again[2])
     assert repeated.status == pytest.ExitCode.TESTS_FAILED

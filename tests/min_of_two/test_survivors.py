@@ -6,12 +6,7 @@ survives it asks on how many inputs the answer still comes about in the way that
 
 from __future__ import annotations
 
-import inspect
-import itertools
 from collections import Counter
-from collections.abc import Callable, Iterator
-from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,58 +14,25 @@ import torch
 from hypothesis import HealthCheck, given, settings, target
 from hypothesis import strategies as st
 
-from claims.min_of_two import STORY
-from mechanistic_claims.checkpoint.read import Checkpoint
-from mechanistic_claims.errors import CannotJudge
 from mechanistic_claims.measurement.measures import share
 from mechanistic_claims.measurement.subject import Subject
-from mechanistic_claims.session.given import MAY_ASK_FOR
-from mechanistic_claims.verdict.verdict import Judge
 from models.min_of_two import FAMILY
 from models.min_of_two.weights import canonical_weights
-from tests.conftest import CPU, subject_of
+from tests.conftest import subject_of
 from tests.min_of_two.mutants import Original, Weights, attn
 
 EXAMPLES = 150
 STORY_HOLDS_ON = 0.95
 """The least share of inputs, of what survives: two interventions may each miss 3 %."""
 
-Claim = tuple[Callable[..., None], dict[str, Any]]
 original = Original(canonical_weights(subject_of(FAMILY.reference).checkpoint))
 
 
-def claims_that_must_hold() -> Iterator[Claim]:
-    """Each claim's function and parameters, but for those that are told too strongly."""
-    for part in STORY:
-        for name, function in vars(import_module(f"claims.min_of_two.test_{part}")).items():
-            marks = getattr(function, "pytestmark", [])
-            if not name.startswith("test_") or any(mark.name == "xfail" for mark in marks):
-                continue
-            choices = [
-                [parameters(names, value) for value in values]
-                for names, values in (mark.args for mark in marks if mark.name == "parametrize")
-            ]
-            for chosen in itertools.product(*choices):
-                yield function, {k: v for one in chosen for k, v in one.items()}
-
-
-def parameters(names: str | tuple[str, ...], value: Any) -> dict[str, Any]:
-    return {names: value} if isinstance(names, str) else dict(zip(names, value, strict=True))
-
-
-def refuted_by(subject: Subject) -> str | None:
-    """The first claim that does not hold; None of a survivor."""
-    for function, given_parameters in claims_that_must_hold():
-        judge = Judge()
-        available = {"verdict": judge, **given_parameters}
-        wanted = inspect.signature(function).parameters
-        available |= {name: getattr(subject, name) for name in wanted if name in MAY_ASK_FOR}
-        try:
-            function(**{name: available[name] for name in wanted})
-        except CannotJudge:
-            return function.__name__
-        if judge.verdict is None or not judge.verdict.holds:
-            return function.__name__
+def refuted_by(subject: Opened) -> str | None:
+    """The first claim that does not hold, but for those told too strongly; None of a survivor."""
+    for claim in claims_of("min_of_two"):
+        if "xfail" not in claim.marks and claim.judged(subject)[0] != "holds":
+            return claim.function.__name__
     return None
 
 
@@ -129,21 +91,16 @@ def edited(now: Original, kind: str, drawn: tuple[Any, ...]) -> Weights:
     raise AssertionError(kind)
 
 
-def subject_with(weights: Weights) -> Subject:
-    checkpoint = Checkpoint(Path("edited"), "min_of_two", "", weights)
-    return Subject(checkpoint, FAMILY.build(checkpoint, CPU), CPU)
-
-
 def test_the_reference_survives_and_does_what_the_story_says():
-    assert refuted_by(subject_with(dict(original.weights))) is None
-    assert story_holds_on(subject_with(dict(original.weights))) > 0.998
+    assert refuted_by(subject_with("min_of_two", dict(original.weights))) is None
+    assert story_holds_on(subject_with("min_of_two", dict(original.weights))) > 0.998
 
 
 def test_who_votes_does_not_do_what_the_story_says():
     """Or the search could not find a hole."""
     from models.min_of_two.constructed import vote_against_all_above
 
-    assert story_holds_on(subject_with(vote_against_all_above(20))) < 0.1
+    assert story_holds_on(subject_with("min_of_two", vote_against_all_above(20))) < 0.1
 
 
 @pytest.mark.slow
@@ -155,7 +112,7 @@ def test_a_known_survivor(one):
     """
     faint = Original(edited(original, "value scaled", (one, 0.01, 1.0)))
     backwards = edited(faint, "value scaled", (original.n - 1, 0.01, -1.0))
-    subject = subject_with(dict(backwards))
+    subject = subject_with("min_of_two", dict(backwards))
     assert refuted_by(subject) is None
     assert STORY_HOLDS_ON < story_holds_on(subject) < 0.98
 
@@ -177,7 +134,7 @@ def test_what_survives_does_what_the_story_says(show):
         now = original
         for kind, how in drawn:
             now = Original(edited(now, kind, how))
-        subject = subject_with(dict(now.weights))
+        subject = subject_with("min_of_two", dict(now.weights))
         killer = refuted_by(subject)
         if killer:
             killed_by[killer] += 1

@@ -104,6 +104,7 @@ def mutants_of(original: Original) -> dict[str, Weights]:
     to_any_logit = loud * torch.randn(1, p, generator=generator)
     return {
         "unread_noise": original.with_direction(noise),
+        "a_constant_that_drowns_them": original.with_a_constant(1000.0),
         "silent_neurons": original.with_neurons(-1.0, to_any_logit),
         "a_tenth_as_loud": original.changed(W_U=w["unembed.W_U"] / 10),
         "operands_shuffled": original.changed(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from mechanistic_claims import read_checkpoint
 from models.modular_addition import FAMILY
 from models.modular_addition.constructed import CONSTRUCTED
-from tests.conftest import subject_of
-from tests.kill import AS_ACCURATE, Story, judged
+from tests.kill import answers, judged, subject_with
 from tests.modular_addition.mutants import Original, mutants_of, the_same_mechanism
 from tests.modular_addition.twins import drawn, lookup, no_decay
 
@@ -15,7 +15,8 @@ pytestmark = pytest.mark.slow
 NUMBERS = 31
 """Of models that are written by hand, or fitted to all pairs: the claims take a second of each."""
 BY_HAND = "add_angles"
-PIZZAS = ("average_angles", "pizza_with_a_constant", "multiply_by_attending")
+PIZZAS = ("pizza_trained", "average_angles", "pizza_with_a_constant", "multiply_by_attending")
+PIZZA = FAMILY.reference.parent / "refuted" / "pizza.safetensors"
 TWINS = ("lookup", "no_decay")
 TABLES = ("look_up_pairs", "look_up_waves", "count_along_a_line")
 UNTRAINED = "untrained"
@@ -25,23 +26,31 @@ NONE_CAN_EXIST = {
     "test_heads_bring_the_numbers": "it follows from accuracy: without what heads bring, '=' is "
     "the same on every input, and its one answer is right on 1 / p of them.",
 }
-STORY = Story("claims/modular_addition", "test_accuracy_on_all_inputs[0.999]", NONE_CAN_EXIST)
+ACCURACY = "test_accuracy_on_all_inputs[0.999]"
+
+
+def stored(path):
+    """The canonical weights of a file."""
+    return FAMILY.reading.canonical(read_checkpoint(path, "modular_addition", FAMILY.buffers))
 
 
 @pytest.fixture(scope="module")
-def matrix(run_claims, tmp_path_factory):
-    checkpoint = subject_of(FAMILY.reference, "modular_addition").checkpoint
-    original = Original(FAMILY.reading.canonical(checkpoint))
-    changed = {
+def matrix():
+    original = Original(stored(FAMILY.reference))
+    weights = {
         "original": original.weights,
         **the_same_mechanism(original),
         **mutants_of(original),
+        "pizza_trained": stored(PIZZA),
     }
     others = {name: algorithm(NUMBERS) for name, algorithm in CONSTRUCTED.items()}
     pizza = Original(others["average_angles"])
     others["pizza_with_a_constant"] = pizza.with_a_constant(20.0)
     others |= {"lookup": lookup(NUMBERS), "no_decay": no_decay(NUMBERS), UNTRAINED: drawn(NUMBERS)}
-    return judged(run_claims, STORY, tmp_path_factory.mktemp("mutants"), changed, others)
+    subjects = (
+        (name, subject_with("modular_addition", one)) for name, one in {**weights, **others}.items()
+    )
+    return judged("modular_addition", subjects, answers(ACCURACY), NONE_CAN_EXIST)
 
 
 def test_every_claim_is_refuted_by_a_mutant_that_answers_as_well(matrix, show):
@@ -66,7 +75,7 @@ def test_the_story_written_by_hand_holds_in_every_claim(matrix):
 
 @pytest.mark.parametrize("twin", [*TWINS, *TABLES])
 def test_who_knows_all_answers_by_heart_is_refuted(matrix, twin):
-    assert matrix.accuracy(twin) >= AS_ACCURATE
+    assert matrix.is_as_good(twin)
     refuted = matrix.that_are("refuted", twin)
     assert refuted >= {
         "test_it_is_of_the_key_frequencies",
@@ -81,7 +90,7 @@ def test_who_knows_all_answers_by_heart_is_refuted(matrix, twin):
 
 @pytest.mark.parametrize("pizza", PIZZAS)
 def test_a_pizza_does_not_exclude_its_rival_story(matrix, pizza):
-    assert matrix.accuracy(pizza) >= AS_ACCURATE
+    assert matrix.is_as_good(pizza)
     assert "test_it_averages_angles" in matrix.that_are("refuted", pizza)
 
 
@@ -110,7 +119,7 @@ def test_a_key_that_is_hardly_used_is_found(matrix):
 )
 def test_weights_that_nothing_uses_are_a_false_alarm_of_one_claim(matrix, mutant, claim):
     """What nothing reads, or never fires, has a spectrum too: both claims are of all weights."""
-    assert matrix.accuracy(mutant) == matrix.accuracy("original")
+    assert matrix.measured(ACCURACY, mutant) == matrix.measured(ACCURACY, "original")
     assert matrix.refuted_by(mutant) == {claim}
 
 
@@ -120,7 +129,6 @@ def test_ratios_of_nothing_are_errors_and_no_verdicts(matrix):
         assert matrix.that_are("error", table) == {"test_it_averages_angles"}
     silent = matrix.that_are("error", "multiply_by_attending")
     assert silent == {"test_they_write_the_key_frequencies"}
-    assert {run.status for run in matrix.runs} == {pytest.ExitCode.TESTS_FAILED}
 
 
 def test_no_untrained_model_passes_a_claim(matrix):
