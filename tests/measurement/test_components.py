@@ -18,7 +18,7 @@ from tests.measurement.by_hand import (
     putting,
     written,
 )
-from tests.plain_transformer import POSITIONS, TOKENS
+from tests.plain_transformer import D_MODEL, POSITIONS, TOKENS
 
 pytestmark = pytest.mark.usefixtures("few_inputs_at_a_time")
 QUICK, SLOW = "MLP and LayerNorm", pytest.mark.slow
@@ -143,3 +143,27 @@ def test_attend(kind):
     intervene = model_of(kind).intervene
     agrees(intervene.attend({head(0, 1): first, head(1, 0): second}), expected)
     agrees(intervene.attend({head(0, 1): first - POSITIONS, head(1, 0): second}), expected)
+
+
+def test_what_is_done_is_said():
+    """By each verb, and at which positions."""
+    intervene = KINDS["MLP"].subject(TASK).intervene
+    inputs, first = TASK.inputs, TASK.labels * 0
+    intervene.ablate(head(0, 1) + mlp(0), "mean")
+    intervene.ablate(head(0, 1), "zero", at="answers")
+    intervene.patch(embedding, inputs.flip(0))
+    intervene.cut(head(0, 0), head(1, 1).keys, "resample")
+    intervene.attend({head(1, 0): first})
+    intervene.cut(head(0, 0), logits, "mean")
+    intervene.put("hook_embed", torch.zeros(*inputs.shape, D_MODEL).double())
+    intervene.replace_inputs(inputs.flip(0))
+    assert intervene.done == [
+        "head 0.1 + mlp 0 ablated (mean), at every position",
+        "head 0.1 ablated (zero), at the answers",
+        "embedding patched from other inputs, at every position",
+        "head 0.0 cut from keys of heads 1.1 (resample), at every position",
+        "attention of head 1.0 set, at the answers",
+        "head 0.0 cut from the logits (mean), at the answers",
+        "values put at hook_embed, at every position",
+        "other inputs in their places",
+    ]
