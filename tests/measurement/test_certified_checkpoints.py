@@ -51,6 +51,7 @@ def test_the_reference_is_certified_as_in_ball_arithmetic(reference):
     certified_as_in_balls(reference, [2, 4])
 
 
+@pytest.mark.slow
 @is_here
 def test_the_real_checkpoint_is_certified_as_in_ball_arithmetic():
     certified_as_in_balls(subject_of(REAL), [2, 3, 4, 8])
@@ -70,6 +71,7 @@ def test_the_real_checkpoint_is_certified_as_derived_by_hand():
         assert counted.at_most - counted.at_least < 1e-8
 
 
+@pytest.mark.slow
 def test_triples_are_counted_as_the_model_answers_them(reference):
     """All 8,000,000 lists of three, as 1,353,400 of them in ascending order."""
     numbers = torch.arange(200)
@@ -85,6 +87,7 @@ def test_triples_are_counted_as_the_model_answers_them(reference):
     assert accuracy >= reference.certificate.counted(3, as_executed=True).at_least
 
 
+@pytest.mark.slow
 def test_dearer_proofs_prove_more(reference):
     found = {(p.name, p.length): p for p in reference.certificate.proofs((2, 3))}
     for length in (2, 3):

@@ -21,7 +21,7 @@ from models.min_of_two.weights import canonical_weights
 from tests.conftest import subject_of
 from tests.min_of_two.mutants import Original, Weights, attn
 
-EXAMPLES = 150
+EXAMPLES = 100
 STORY_HOLDS_ON = 0.95
 """The least share of inputs, of what survives: two interventions may each miss 3 %."""
 

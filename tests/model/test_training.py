@@ -136,7 +136,7 @@ def killed_at(monkeypatch):
 
 
 @BOTH
-@pytest.mark.parametrize("dies_at", [97, 121])
+@pytest.mark.parametrize("dies_at", [97, pytest.param(121, marks=pytest.mark.slow)])
 def test_a_run_that_is_killed_ends_in_the_same_files(
     training, recipe, dies_at, tmp_path, killed_at
 ):
@@ -157,6 +157,7 @@ def test_a_run_that_is_killed_ends_in_the_same_files(
             assert path.read_bytes() == (tmp_path / "whole" / path.name).read_bytes()
 
 
+@pytest.mark.slow
 @BOTH
 def test_a_sweep_goes_on_where_it_was_stopped(training, recipe, tmp_path, monkeypatch, killed_at):
     monkeypatch.setitem(training.at_once, "cpu", 2)

@@ -92,6 +92,7 @@ def test_a_refuted_claim_has_its_numbers_too(two_runs):
     assert {a["type"] for a in result["attachments"]} == {"text/csv", "image/png"}
 
 
+@pytest.mark.slow
 def test_nothing_is_drawn_without_it():
     script = (
         f"import sys, pytest; status = pytest.main(['-qq', {PART!r}]);"

@@ -64,6 +64,7 @@ def test_the_file_of_verdicts_is_as_its_schema_says(baseline):
             jsonschema.validate(wrong, schema)
 
 
+@pytest.mark.slow
 def test_the_same_run_writes_the_same_file_and_workers_change_nothing(
     baseline, run_claims, tmp_path
 ):
@@ -115,6 +116,7 @@ def test_a_killed_run_leaves_the_earlier_file(tmp_path):
     assert path.read_text() == "earlier"
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_fails_and_says_what_was_not_judged(tmp_path):
     path = tmp_path / "verdicts.json"
     checkpoints = ["--checkpoint", str(CHECKPOINTS / "*.safetensors")]
@@ -319,6 +321,7 @@ def test_a_worker_that_dies_never_leaves_a_claim_unjudged_and_0(tmp_path, point,
         assert json.loads(path.read_text())["exit_status"] == run.status
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_lost_and_not_replaced_leaves_claims_unjudged():
     """And the killer kills, or the test above would say nothing."""
     seeds = [f"--checkpoint={CHECKPOINTS / f'seed{seed}.safetensors'}" for seed in (1, 2)]

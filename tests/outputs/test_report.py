@@ -82,7 +82,11 @@ def test_a_file_that_is_none_of_a_run_is_said_in_a_sentence(results, tmp_path, n
     [
         ((QK,), False),
         ((QK, "-k", "strictly"), True),
-        ((QK, "-n", "2", "--deselect", f"{QK}::test_the_row_is_strictly_decreasing"), True),
+        pytest.param(
+            (QK, "-n", "2", "--deselect", f"{QK}::test_the_row_is_strictly_decreasing"),
+            True,
+            marks=pytest.mark.slow,
+        ),
         ((f"{QK}::test_the_row_is_strictly_decreasing",), True),
     ],
     ids=["a file", "-k", "--deselect in workers", "by name"],
@@ -193,6 +197,7 @@ def test_the_quality_gate_agrees_with_pytest(needs_allure, results, tmp_path, st
             allure.run_allure(None, *arguments, folder=tmp_path)
 
 
+@pytest.mark.slow
 def test_it_exits_as_pytest_did_if_asked(needs_allure, results, tmp_path):
     out = tmp_path / "out.html"
     assert report(results, "--out", out).returncode == 0
@@ -201,6 +206,7 @@ def test_it_exits_as_pytest_did_if_asked(needs_allure, results, tmp_path):
     assert "gate failed" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_checkpoint_that_can_not_be_read_is_told_of(needs_allure, run_claims, tmp_path):
     (tmp_path / "broken.safetensors").write_bytes(b"broken")
     results, out = tmp_path / "results", tmp_path / "out.html"

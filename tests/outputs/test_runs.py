@@ -109,6 +109,7 @@ def test_refuted_claims_of_many_checkpoints_are_listed_of_a_few(run_claims, tmp_
     assert "21 failed" in run.output
 
 
+@pytest.mark.slow
 def test_a_broken_file_is_said_once_and_costs_only_its_own_verdicts(run_claims, tmp_path):
     broken = tmp_path / "broken.safetensors"
     broken.write_bytes(FAMILY.reference.read_bytes()[:5000])

@@ -82,6 +82,7 @@ def test_a_file_of_one_model_is_held_to_its_claims_alone(two_models, tmp_path, m
         assert "), held to the claims of successor\n" in run.output
 
 
+@pytest.mark.slow
 def test_files_of_each_model_with_and_without_workers(two_models, tmp_path):
     """Also on a cluster this is so: `tests/cluster`."""
     files = ("three_wrong.pt", "seed5.safetensors")
@@ -127,7 +128,10 @@ def test_a_file_of_no_model_and_one_that_is_broken_are_refused(two_models, tmp_p
     [
         ("claims/successor",),
         ("-k", "test_table"),
-        ("claims", "-k", "the_next_token or leads or lead or greater", "-n", "2"),
+        pytest.param(
+            ("claims", "-k", "the_next_token or leads or lead or greater", "-n", "2"),
+            marks=pytest.mark.slow,
+        ),
         (f"{TABLE}::test_every_answer_is_greater", f"{TABLE}::test_the_mean_lead"),
     ],
 )
@@ -192,6 +196,7 @@ def workers_of(run: Run, by: str) -> dict[str, set[str]]:
     return found
 
 
+@pytest.mark.slow
 def test_workers_share_pairs_where_these_are_enough_and_files_where_not(changed):
     """Of two pairs with all claims in one file, and of one pair with its claims in two."""
     run = judged(changed, "-v", "-n", "2", of=("three_wrong.pt", "all_right.pth"))

@@ -69,6 +69,9 @@ WAYS = [
     Way(above="pyproject.toml", checkpoint="another clone", more=("-n", "2")),
     Way(above="pyproject.toml", more=("--rootdir", "elsewhere", "-n", "2")),
 ]
+SOME_ALWAYS = [
+    way if at % 4 == 0 else pytest.param(way, marks=pytest.mark.slow) for at, way in enumerate(WAYS)
+]
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +137,7 @@ def expected(laid_out, tmp_path_factory) -> dict:
     return found
 
 
-@pytest.mark.parametrize("way", WAYS, ids=str)
+@pytest.mark.parametrize("way", SOME_ALWAYS, ids=str)
 def test_verdicts_are_the_same_wherever_the_gate_is_run(laid_out, expected, tmp_path, way):
     """Also the names of claims that were not judged, where the run is stopped at the second."""
     path = tmp_path / "verdicts.json"
@@ -156,7 +159,7 @@ def test_verdicts_are_the_same_wherever_the_gate_is_run(laid_out, expected, tmp_
     assert len(again) >= 2
 
 
-@pytest.mark.parametrize("way", WAYS, ids=str)
+@pytest.mark.parametrize("way", SOME_ALWAYS, ids=str)
 def test_what_claims_nothing_is_refused_wherever_the_gate_is_run(laid_out, way):
     silent = laid_out["project"] / PART.with_name("test_silent.py")
     silent.write_text(CLAIMS_NOTHING)
