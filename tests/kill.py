@@ -55,10 +55,13 @@ def subject_with(model: str, weights: Mapping[str, Tensor]) -> Opened:
 def claims_of(model: str) -> Iterator[Claim]:
     """Each claim of a model's story with each set of its parameters."""
     for part in import_module(f"claims.{model}").STORY:
-        for name, function in vars(import_module(f"claims.{model}.test_{part}")).items():
+        file = import_module(f"claims.{model}.test_{part}")
+        of_file = getattr(file, "pytestmark", [])
+        of_file = of_file if isinstance(of_file, list) else [of_file]
+        for name, function in vars(file).items():
             if not name.startswith("test_"):
                 continue
-            marks = getattr(function, "pytestmark", [])
+            marks = [*of_file, *getattr(function, "pytestmark", [])]
             choices = [
                 [of_names(names, value) for value in values]
                 for names, values in (mark.args for mark in marks if mark.name == "parametrize")

@@ -27,6 +27,7 @@ from collections.abc import Callable
 from models.{model}.task import Task
 from mechanistic_claims.measurement.activations import Activations
 from mechanistic_claims.measurement.certificates.certificate import Certificates
+from mechanistic_claims.measurement.certificates.proof import Proof
 from mechanistic_claims.measurement.circuits import Circuits
 from mechanistic_claims.measurement.domain import Measured
 from mechanistic_claims.measurement.interventions.verbs import Interventions

@@ -16,9 +16,11 @@ from hypothesis import strategies as st
 
 from mechanistic_claims.measurement.measures import share
 from mechanistic_claims.measurement.subject import Subject
+from mechanistic_claims.session.opened import Opened
 from models.min_of_two import FAMILY
 from models.min_of_two.weights import canonical_weights
 from tests.conftest import subject_of
+from tests.kill import claims_of, subject_with
 from tests.min_of_two.mutants import Original, Weights, attn
 
 EXAMPLES = 100

@@ -45,7 +45,7 @@ def plain_losses(recipe: Recipe, epochs: int) -> list[float]:
     ("recipe", "epochs"),
     [
         pytest.param(SMALL, 250, id="small"),
-        pytest.param(Recipe(), 100, id="write-up", marks=pytest.mark.slow),
+        pytest.param(Recipe(), 20, id="write-up", marks=pytest.mark.slow),
     ],
 )
 def test_losses_follow_the_plain_loop(recipe, epochs):
@@ -81,7 +81,7 @@ def test_the_gradient_of_several_seeds_is_that_of_each():
     ("recipe", "epochs"),
     [
         pytest.param(SMALL, 250, id="small"),
-        pytest.param(Recipe(), 100, id="write-up", marks=pytest.mark.slow),
+        pytest.param(Recipe(), 20, id="write-up", marks=pytest.mark.slow),
     ],
 )
 @torch.enable_grad()
