@@ -128,6 +128,7 @@ def test_attend(kind):
     cases = TASK.answer_positions
     first = (torch.rand(len(cases), generator=generator) * (cases[:, 1] + 1)).long()
     second = torch.rand(len(cases), POSITIONS, generator=generator, dtype=torch.float64)
+    second = second / second.sum(dim=1, keepdim=True)
     one_hot = torch.nn.functional.one_hot(first, POSITIONS).double()
     given = {("pattern", 0, 1): one_hot, ("pattern", 1, 0): second}
 
@@ -167,3 +168,14 @@ def test_what_is_done_is_said():
         "values put at hook_embed, at every position",
         "other inputs in their places",
     ]
+
+
+def test_what_changes_nothing_is_said():
+    """Positions are the same in every input, and so is their mean; a patch of itself is none."""
+    intervene = KINDS["MLP"].subject(TASK).intervene
+    intervene.ablate(positions, "mean")
+    intervene.patch(head(1, 0), torch.arange(len(TASK.inputs)))
+    intervene.cut(positions, mlp(0), "resample")
+    assert all(said.endswith(", which changes nothing") for said in intervene.done)
+    intervene.ablate(positions, "zero")
+    assert intervene.done[-1] == "positions ablated (zero), at every position"

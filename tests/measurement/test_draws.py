@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
-from mechanistic_claims.measurement.cases import draws_of
+from mechanistic_claims.errors import CannotJudge
+from mechanistic_claims.measurement.cases import drawn, draws_of
 from mechanistic_claims.model.components import embedding, head, logits, mlp, neurons, positions
 from tests.measurement.by_hand import (
     KINDS,
@@ -70,3 +72,42 @@ def test_what_is_drawn_is_counted_where_it_can_differ():
         assert draws_of(intervene.ablate(embedding, how).loss) is None
         assert draws_of(intervene.cut(head(0, 0), logits, how).loss) is None
     assert draws_of(intervene.ablate(positions, "resample").loss) is None
+
+
+VALUES = torch.rand(20, 4, 3, generator=torch.Generator().manual_seed(0))
+OF_EACH_ROW = {
+    "sum": lambda v: v.sum(-1),
+    "sum over two dims": lambda v: v.sum(dim=(1, 2)),
+    "argmax": lambda v: v[:, -1].argmax(-1),
+    "max": lambda v: v.max(dim=1).values,
+    "norm": lambda v: v.norm(dim=-1),
+    "greatest two": lambda v: v.topk(2, dim=-1).values,
+    "matrix": lambda v: v @ torch.ones(3, 2),
+    "columns": lambda v: torch.stack([v[:, 0, 0], v[:, 1, 1]], dim=1),
+    "cosine": lambda v: torch.cosine_similarity(v[:, 0], v[:, 1], dim=-1),
+}
+OF_MANY_ROWS = {
+    "sum": lambda v: v.sum(0),
+    "sum over two dims": lambda v: v.sum(dim=(0, 2)),
+    "from the end": lambda v: v.sum(-3),
+    "all": lambda v: v.sum(),
+    "argmax of all": lambda v: v.argmax(),
+    "max": lambda v: v.max(dim=0).values,
+    "sorted": lambda v: v[:, 0, 0].sort(dim=0).values,
+    "turned over": lambda v: v.flip(0),
+    "matrix": lambda v: v[:, 0].mT @ torch.ones(20, 2),
+    "rows": lambda v: torch.stack([v[:, 0, 0], v[:, 1, 1]]),
+}
+
+
+@pytest.mark.parametrize("name", OF_EACH_ROW)
+def test_what_is_made_of_each_row_rests_on_its_draw(name):
+    made = OF_EACH_ROW[name](drawn(VALUES))
+    assert rests_on_inputs(made)
+    assert torch.equal(made.as_subclass(torch.Tensor), OF_EACH_ROW[name](VALUES))
+
+
+@pytest.mark.parametrize("name", OF_MANY_ROWS)
+def test_what_is_made_of_many_rows_is_not_known(name):
+    with pytest.raises(CannotJudge, match="not known any more on how many draws"):
+        draws_of(OF_MANY_ROWS[name](drawn(VALUES)))

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from mechanistic_claims.measurement.measures import share
 from mechanistic_claims.model.components import embedding, head, logits, mlp, neurons
 from mechanistic_claims.model.task import TaskOfLists
 from tests.measurement.by_hand import refused
@@ -240,3 +241,55 @@ def test_a_site_that_nothing_reads(subjects):
         refused(f"there is no site {nowhere}", lambda n=nowhere: subject.activations.read(n))
         refused(f"there is no site {nowhere}", lambda n=nowhere: subject.intervene.put(n, values))
     refused("unembed.hook_out", lambda: subject.activations.read(subject.parts.sites.logits))
+
+
+def asked(**changes):
+    """A model with questions of which something is otherwise."""
+    task = Questions()
+    for name, value in changes.items():
+        setattr(task, name, value)
+    return TWO_LAYERS.subject(task)
+
+
+def test_labels_that_are_no_tokens(as_for_users):
+    labels = Questions().labels
+    for wrong, said in (
+        (labels.float(), "labels are float32 of the shape"),
+        (labels > 3, "labels are bool of the shape"),
+        (labels[:, None], f"labels are int64 of the shape [{len(labels)}, 1]"),
+    ):
+        refused(said, lambda wrong=wrong: asked(labels=wrong).activations.margin)
+
+
+def test_a_task_that_lacks_something(as_for_users):
+    class Half:
+        inputs = Questions().inputs
+
+    refused("Half, the task, lacks is_sample, answer_positions, labels", lambda: (
+        TWO_LAYERS.subject(Half()).activations
+    ))  # fmt: skip
+
+
+def test_attention_that_is_none(subjects):
+    intervene, count = subjects[TWO_LAYERS].intervene, len(Questions().labels)
+    for rows in (
+        torch.full((count, POSITIONS), 7.0),
+        torch.eye(POSITIONS).repeat(20, 1)[:count] * -1,
+    ):
+        refused("not shares that sum to 1", lambda rows=rows: (
+            intervene.attend({head(1, 0): rows}).logits
+        ))  # fmt: skip
+
+
+def test_a_share_of_numbers(as_for_users):
+    for numbers in (torch.rand(4), torch.arange(4)):
+        refused("expected true or false", lambda numbers=numbers: share(numbers))
+
+
+def test_components_and_readers_are_added_up():
+    both = head(1, 0) + head(1, 1)
+    assert sum([head(1, 0), head(1, 1)]) == both
+    assert head(1, 0).keys + head(1, 1).keys == both.keys
+    for one, other in ((head(1, 0).keys, head(1, 1).queries), (head(0, 0).keys, head(1, 0).keys)):
+        with pytest.raises(ValueError, match="cut one edge at a time"):
+            _ = one + other

@@ -36,11 +36,16 @@ def test_new(circuits, verdict, token):
 
 
 def in_project(
-    folder: Path, claims: str, *more: str, story: str = "()", what: str = "claims"
+    folder: Path,
+    claims: str,
+    *more: str,
+    story: str = "()",
+    what: str = "claims",
+    model: str = "min_of_two",
 ) -> tuple[int, str]:
     """Run these claims in a project of their own, which has nothing but claims and models."""
     (folder / "models").symlink_to(ROOT / "models")
-    of_model = folder / "claims" / "min_of_two"
+    of_model = folder / "claims" / model
     of_model.mkdir(parents=True, exist_ok=True)
     (folder / "claims" / "__init__.py").touch()
     (of_model / "__init__.py").write_text(f"STORY = {story}\n")
@@ -83,6 +88,16 @@ def test_a_claim_that_lacks_something(run_claim, without, said):
         ('"weights"', '"wieghts"', "expected one of behavior, weights"),
         ("at_least=at_least", "within=(0, float('nan'))", "a bound is a finite number"),
         (
+            "at_least=at_least)",
+            "at_least=at_least)\n    verdict(0.5, at_most=0.9)",
+            "two bounds in one claim, ≥ 0.3 and ≤ 0.9: write two claims",
+        ),
+        (
+            "at_least=at_least",
+            "at_least=at_least, exceptions=task.labels > 3",
+            "exceptions are true or false",
+        ),
+        (
             "at_least=at_least",
             "at_least=at_least, trials=0",
             "unexpected keyword argument 'trials'",
@@ -93,6 +108,28 @@ def test_a_slip_is_said(run_claim, was, became, said):
     status, output = run_claim(GOOD.replace(was, became))
     assert status != 0
     assert said in output
+
+
+def test_all_that_is_no_claim_is_said_at_once(run_claim):
+    other = GOOD.replace("test_new", "test_other").replace('@evidence("weights")\n', "")
+    status, output = run_claim(GOOD.replace("about {at_least}", "about {0, 1}") + other)
+    assert status == pytest.ExitCode.USAGE_ERROR
+    assert "its docstring has braces" in output
+    assert "is no claim: it lacks an @evidence" in output
+
+
+def test_a_number_of_a_sample_that_has_lost_its_draws_is_an_error(run_claim):
+    """But what is measured of weights knows of no draws."""
+    of_runs = GOOD.replace("weights", "activations").replace("circuits", "activations")
+    lost = "float(plain(activations.margin).mean())"
+    of_runs = of_runs.replace("0.5 if activations.ov().matrix.std() > 1 else 0.0", lost)
+    of_weights = GOOD.replace("test_new", "test_of_weights").replace("ov()", "direct_path")
+    of_weights = of_weights.replace("std() > 1", "std() < 1")
+    claims = "from mechanistic_claims import plain\n" + of_runs + of_weights
+    status, output = run_claim(claims, model="induction")
+    assert status == pytest.ExitCode.TESTS_FAILED
+    assert "the inputs are drawn, and the number does not say on how many of them" in output
+    assert "1 failed, 1 passed" in output
 
 
 def test_what_an_untrained_model_passes_says_nothing(run_claim):
