@@ -40,6 +40,7 @@ EXPECTED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not REAL.exists(), reason=f"the write-up's checkpoint is not at {REAL.name}")
 def test_the_real_checkpoint_measures_what_was_measured_by_hand(run_claims):
     run = run_claims("claims/", "-n", "auto", "--checkpoint", REAL)

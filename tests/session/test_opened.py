@@ -64,6 +64,7 @@ def test_a_model_that_is_not_there(monkeypatch, tmp_path):
         open_checkpoint("induction")
 
 
+@pytest.mark.slow
 def test_a_network_that_has_gradients(tmp_path):
     """Of another project, and a model without a conftest.py of its own."""
     add_successor(tmp_path)
