@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 
 import pytest
@@ -12,7 +13,8 @@ from hypothesis import strategies as st
 
 from mechanistic_claims import CannotJudge, at, proved, share
 from mechanistic_claims.measurement.cases import plain
-from mechanistic_claims.measurement.certificates.proof import Arithmetic
+from mechanistic_claims.measurement.certificates.proof import Arithmetic, Proof
+from mechanistic_claims.measurement.subject import Subject
 from tests.measurement.arb_transformer import logits_of
 from tests.plain_transformer import Kind, Questions
 
@@ -124,15 +126,18 @@ def test_arithmetic_that_forgets_what_is_lost_is_caught(monkeypatch, lost):
         setattr(self, lost, 0.0)
 
     monkeypatch.setattr(Arithmetic, "__init__", forgetting)
+    monkeypatch.setattr(Proof, "_require_as_run", lambda self, logits: None)
     del subject.__dict__["proof"]
     assert run_outside(subject) > 0
 
 
 @pytest.mark.parametrize("dtype", HALVES)
 def test_what_may_overflow_proves_nothing(dtype):
-    weights = weights_of(Kind(), 0, loud=torch.finfo(dtype).max / 4)
+    """Where sums of moduli could, in another order of them, though this run does not."""
+    weights = weights_of(Kind(), 0, loud=torch.finfo(dtype).max / 100)
     subject = Kind().subject(Questions(), {name: w.to(dtype) for name, w in weights.items()})
-    assert (plain(subject.proof.margin) == -torch.inf).all()
+    assert subject.activations.logits.isfinite().all()
+    assert (plain(subject.proof.margin) == -torch.inf).any()
     assert (plain(subject.proof.exact.margin) > -torch.inf).all()
 
 
@@ -159,3 +164,13 @@ def test_a_label_is_ahead_by_so_much():
     own = at(ball.center, labels)
     others = ball.center.scatter(1, labels[:, None], -torch.inf).amax(dim=1)
     assert (plain(subject.proof.exact.margin) - (own - others)).abs().max() < 1e-9
+
+
+def test_of_a_network_that_computes_something_else_nothing_is_proved():
+    """Its formulas are those of the weights that its folder tells of, and not what it does."""
+    one, other = Kind().subject(Questions()), Kind().subject(Questions(), weights_of(Kind(), 1))
+    parts = replace(one.parts, model=other.parts.model)
+    told = Subject(one.checkpoint, parts, one.device)
+    for proof in (told.proof, told.proof.exact):
+        with pytest.raises(CannotJudge, match="this network is another"):
+            _ = proof.margin
