@@ -33,6 +33,7 @@ STEPS = (
         {
             "behavior": "behavior.accuracy_on_all_inputs",
             "activations": "logits.they_are_waves_of_the_key_frequencies",
+            "certificate": "certificates.waves_outweigh_all_else",
         },
         pictured="activations",
     ),
