@@ -293,3 +293,15 @@ def test_components_and_readers_are_added_up():
     for one, other in ((head(1, 0).keys, head(1, 1).queries), (head(0, 0).keys, head(1, 0).keys)):
         with pytest.raises(ValueError, match="cut one edge at a time"):
             _ = one + other
+
+
+def test_tokens_and_inputs_that_are_not_there(subjects):
+    beyond = Questions().inputs + TOKENS
+    refused("that this model does not embed: it has 0 to 10", lambda: (
+        asked(inputs=beyond).activations.logits
+    ))  # fmt: skip
+    intervene = subjects[TWO_LAYERS].intervene
+    for source in (torch.arange(20) + 1, torch.arange(20) - 1):
+        refused("no number of one of 20 inputs", lambda source=source: (
+            intervene.patch(head(0, 0), source)
+        ))  # fmt: skip

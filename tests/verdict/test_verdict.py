@@ -75,7 +75,7 @@ def test_a_bound_that_is_yet_to_be_chosen(name, beside):
 
 @pytest.mark.parametrize("bounds", [{}, {"at_least": 0.5, "at_most": 0.6}])
 def test_one_bound_is_given(bounds):
-    with pytest.raises(TypeError, match="one bound"):
+    with pytest.raises(CannotJudge, match="one bound"):
         held_to(0.5, **bounds)
 
 
