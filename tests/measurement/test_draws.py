@@ -78,6 +78,7 @@ VALUES = torch.rand(20, 4, 3, generator=torch.Generator().manual_seed(0))
 OF_EACH_ROW = {
     "sum": lambda v: v.sum(-1),
     "sum over two dims": lambda v: v.sum(dim=(1, 2)),
+    "sum by name": lambda v: torch.sum(input=v, dim=2),
     "argmax": lambda v: v[:, -1].argmax(-1),
     "max": lambda v: v.max(dim=1).values,
     "norm": lambda v: v.norm(dim=-1),
