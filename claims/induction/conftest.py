@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from mechanistic_claims import head, mean, prefix_matching, previous_token
+from mechanistic_claims import NothingMeasured, head, mean, prefix_matching, previous_token
 
 MATCHES = 0.3
 """From this prefix matching on a head is an induction head; others have 0.1 or less."""
@@ -35,6 +35,23 @@ def heads(task, weights, activations):
         induction=together(inducing),
         strongest=best,
     )
+
+
+@pytest.fixture(scope="session")
+def composition_of_keys(weights, circuits):
+    """By how much each head of the second layer reads each of the first as keys.
+
+    NaN of heads of which one does nothing: there is no such number.
+    """
+
+    def composed(reader, sender):
+        try:
+            return float(circuits.composition(head(1, reader).keys, head(0, sender)))
+        except NothingMeasured:
+            return float("nan")
+
+    every = range(weights.W_Q.shape[1])
+    return weights.W_Q.new_tensor([[composed(one, other) for other in every] for one in every])
 
 
 def together(heads):

@@ -25,7 +25,7 @@ def test_keys_are_matched_through_it(circuits, heads, verdict, at_least):
 @quantitative
 @evidence("weights")
 @pytest.mark.parametrize("at_least", [0.2])
-def test_keys_compose_with_it(circuits, heads, verdict, at_least):
+def test_keys_compose_with_it(circuits, heads, composition_of_keys, verdict, at_least):
     """The keys of an induction head are composed with the previous-token head.
 
     ‖W_V W_O W_K W_Qᵀ‖ / (‖W_V W_O‖ ‖W_K W_Qᵀ‖), Frobenius norms
@@ -35,7 +35,14 @@ def test_keys_compose_with_it(circuits, heads, verdict, at_least):
     match one token and have 0.24 to 0.26, five match two, 0.18 to 0.19; one stands between, 0.21.
     """
     composed = circuits.composition(heads.strongest.keys, heads.previous_token)
-    verdict(composed, at_least=at_least)
+    picture = Heatmap(
+        "K-composition of each two heads",
+        composition_of_keys,
+        "head of the second layer",
+        "head of the first layer",
+        "composition",
+    )
+    verdict(composed, at_least=at_least, picture=picture)
 
 
 @evidence("intervention")

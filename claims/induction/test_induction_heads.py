@@ -47,7 +47,12 @@ def test_without_them_the_copy_is_lost(task, activations, heads, intervene, verd
     What all induction heads write is replaced at every position.
     """
     without = intervene.ablate(heads.induction, how)
-    verdict(mean((without.loss - activations.loss)[task.second_copy]), at_least=at_least)
+    patterns = [activations.pattern(one) for one in heads.induction]
+    verdict(
+        mean((without.loss - activations.loss)[task.second_copy]),
+        at_least=at_least,
+        picture=task.attention_of_all(patterns, "Attention of the induction heads"),
+    )
 
 
 @refuted("heads share the copying")

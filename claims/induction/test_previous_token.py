@@ -56,7 +56,7 @@ def test_without_it_the_copy_is_lost(
 
 @evidence("intervention")
 @pytest.mark.parametrize("at_least", [2.0])
-def test_no_other_head_of_its_layer_does_it(task, heads, intervene, verdict, at_least):
+def test_no_other_head_of_its_layer_does_it(task, activations, heads, intervene, verdict, at_least):
     """Without the other heads of its layer far less is lost: by {at_least} nats or more.
 
     loss over the second copy without the head − loss without all other heads of its layer
@@ -67,4 +67,9 @@ def test_no_other_head_of_its_layer_does_it(task, heads, intervene, verdict, at_
         intervene.ablate(component, "mean").loss[task.second_copy]
         for component in (heads.previous_token, heads.others)
     )
-    verdict(mean(without - without_others), at_least=at_least)
+    patterns = [activations.pattern(one) for one in heads.previous_token + heads.others]
+    verdict(
+        mean(without - without_others),
+        at_least=at_least,
+        picture=task.attention_of_all(patterns, "Attention of the heads of the first layer"),
+    )

@@ -54,4 +54,5 @@ def test_heads_bring_the_numbers(task, activations, weights, intervene, verdict,
     """
     heads = sum((head(0, h) for h in range(1, weights.W_Q.shape[1])), start=head(0, 0))
     lost = activations.correct & ~intervene.ablate(heads, "mean").answers(task.labels)
-    verdict(share(lost), at_least=at_least, exceptions=task.pairs[~lost])
+    picture = task.attention(activations.patterns, "Attention from '=' to a, mean over b")
+    verdict(share(lost), at_least=at_least, exceptions=task.pairs[~lost], picture=picture)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
+from einops import rearrange
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
@@ -142,3 +144,13 @@ class Task:
         length = int(self.lengths[sequence])
         title = f"{title}: blocks of {length} tokens"
         return Heatmap(title, pattern[sequence], "from (position)", "to (position)", "attention")
+
+    def attention_of_all(
+        self, patterns: Sequence[Float[Tensor, "input query source"]], title: str, sequence: int = 0
+    ) -> Heatmap:
+        """The attention of several heads on one sequence, one beside the other."""
+        beside = rearrange(
+            [p[sequence] for p in patterns], "head query source -> query (head source)"
+        )
+        across = f"to (position), {len(patterns)} heads one after another"
+        return Heatmap(title, beside, "from (position)", across, "attention")

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 import torch
-from einops import rearrange
+from einops import rearrange, reduce
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
@@ -82,6 +82,11 @@ class Task:
     def map(self, values: Float[Tensor, " input"], title: str, unit: str) -> Heatmap:
         """A number for each input as a picture over (a, b)."""
         return Heatmap(title, self._over_pairs(values), "a (token)", "b (token)", unit)
+
+    def attention(self, patterns: Float[Tensor, "input layer head source"], title: str) -> Heatmap:
+        """The attention that each head pays from '=' to a, on average over b, as a picture."""
+        of_a = reduce(patterns[:, 0, :, 0], "(a b) head -> head a", "mean", a=self.order)
+        return Heatmap(title, of_a, "head", "a (token)", "attention")
 
     def spectrum(
         self, values: Float[Tensor, " frequency"], title: str, unit: str, keys: Sequence[int]
