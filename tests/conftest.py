@@ -50,7 +50,7 @@ def small_weights(operands: int = 7, d_model: int = 5, seed: int = 0) -> dict[st
 def subject_of(path: Path, model: str = "min_of_two") -> Subject:
     """Everything about the checkpoint of a file, on the CPU."""
     family = import_module(f"models.{model}").FAMILY
-    checkpoint = read_checkpoint(path, model, family.buffers)
+    checkpoint = read_checkpoint(path, model, family)
     return Subject(checkpoint, family.build(checkpoint, CPU), CPU)
 
 

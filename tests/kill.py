@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import Tensor
 
-from mechanistic_claims.checkpoint.read import Checkpoint
+from mechanistic_claims.checkpoint.checkpoint import Checkpoint
 from mechanistic_claims.errors import CannotJudge, NothingMeasured
 from mechanistic_claims.session.opened import Opened
 from mechanistic_claims.verdict.verdict import Judge

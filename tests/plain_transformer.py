@@ -17,7 +17,7 @@ from jaxtyping import Int
 from torch import Tensor
 from torch.nn.functional import gelu, layer_norm, relu
 
-from mechanistic_claims.checkpoint.read import Checkpoint
+from mechanistic_claims.checkpoint.checkpoint import Checkpoint
 from mechanistic_claims.measurement.subject import Subject
 from mechanistic_claims.model.transformer import Transformer, transformer
 

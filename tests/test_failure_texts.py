@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from mechanistic_claims.checkpoint.read import CheckpointError, read_checkpoint
+from mechanistic_claims.checkpoint.checkpoint import CheckpointError
+from mechanistic_claims.checkpoint.read import read_checkpoint
+from models.min_of_two import FAMILY
 from models.min_of_two.weights import canonical_weights
 from tests.conftest import DIFFERENT, QK, small_weights
 from tests.runs import ROOT, run_in_a_fork, suite
@@ -25,8 +27,10 @@ CHECKPOINTS = {
     "one unknown": {**WEIGHTS, "blocks.1.attn.W_Q": torch.ones(1)},
     "another shape": {**WEIGHTS, "unembed.W_U": torch.ones(5, 4)},
     "not finite": {**WEIGHTS, "unembed.W_U": WEIGHTS["unembed.W_U"] * torch.nan},
-    "two types": {**WEIGHTS, "embed.W_E": WEIGHTS["embed.W_E"].double()},
+    "float8": {**WEIGHTS, "embed.W_E": WEIGHTS["embed.W_E"].to(torch.float8_e5m2)},
     "an object": {"state_dict": Path("x")},
+    "two places": {"model": WEIGHTS, "ema": dict(WEIGHTS), "epoch": 3},
+    "a part": {"model": {"embed.W_E": WEIGHTS["embed.W_E"]}, "args": Path("x"), "epoch": 3},
 }
 COMMAND_LINES = {
     "no such file": ["--checkpoint=nowhere/model.pt"],
@@ -63,7 +67,7 @@ def test_of_a_file_that_is_no_checkpoint(what, snapshot, tmp_path):
     path = tmp_path / "model.pt"
     torch.save(CHECKPOINTS[what], path)
     with pytest.raises(CheckpointError) as error:
-        canonical_weights(read_checkpoint(path, "min_of_two"))
+        canonical_weights(read_checkpoint(path, "min_of_two", FAMILY))
     assert without_places(str(error.value), tmp_path) == snapshot
 
 

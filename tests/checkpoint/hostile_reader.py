@@ -26,7 +26,8 @@ import torch
 from hypothesis import given
 
 import mechanistic_claims.checkpoint.read
-from mechanistic_claims.checkpoint.read import CheckpointError, read_checkpoint
+from mechanistic_claims.checkpoint.checkpoint import CheckpointError
+from mechanistic_claims.checkpoint.read import read_checkpoint
 from mechanistic_claims.measurement.properties import reproducible
 from models.min_of_two import FAMILY
 from models.min_of_two.weights import canonical_weights

@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mechanistic_claims.checkpoint.read import Checkpoint, read_checkpoint
+from mechanistic_claims.checkpoint.checkpoint import Checkpoint
+from mechanistic_claims.checkpoint.read import read_checkpoint
 from mechanistic_claims.session.opened import Opened
 from models.induction import FAMILY
 from models.induction.task import Layout, Task
@@ -31,4 +32,4 @@ def subject_of(weights: Mapping[str, Tensor], **asked: Any) -> Opened:
 def shipped(name: str) -> dict[str, Tensor]:
     """The canonical weights of a checkpoint in models/induction/checkpoints."""
     path = FAMILY.reference.parent / f"{name}.safetensors"
-    return FAMILY.reading.canonical(read_checkpoint(path, "induction", FAMILY.buffers))
+    return FAMILY.reading.canonical(read_checkpoint(path, "induction", FAMILY))

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mechanistic_claims.checkpoint.read import Checkpoint
+from mechanistic_claims.checkpoint.checkpoint import Checkpoint
 from mechanistic_claims.errors import CannotJudge
 from mechanistic_claims.measurement.algebra import decomposed_logits
 from mechanistic_claims.measurement.circuits import Circuit, Circuits

@@ -6,7 +6,7 @@ import pytest
 import torch
 from einops import rearrange
 
-from mechanistic_claims.checkpoint.read import CheckpointError
+from mechanistic_claims.checkpoint.checkpoint import CheckpointError
 from mechanistic_claims.model.forward import logits_of
 from mechanistic_claims.model.transformer import transformer
 from tests.plain_transformer import (

@@ -31,7 +31,7 @@ ACCURACY = "test_accuracy_on_all_inputs[0.999]"
 
 def stored(path):
     """The canonical weights of a file."""
-    return FAMILY.reading.canonical(read_checkpoint(path, "modular_addition", FAMILY.buffers))
+    return FAMILY.reading.canonical(read_checkpoint(path, "modular_addition", FAMILY))
 
 
 @pytest.fixture(scope="module")

@@ -30,7 +30,7 @@ from tests.projects import (
 )
 from tests.runs import Run, verdicts_in
 
-NOT_OF_MIN = "not of min_of_two: not a checkpoint of min_of_two: blocks.0.attn.W_K, "
+NOT_OF_MIN = "not of min_of_two: blocks.0.attn.W_K, "
 NOT_OF_SUCCESSOR = "not of successor: it has 1 tensors, not read.weight and write.weight."
 
 

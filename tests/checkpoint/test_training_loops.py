@@ -1,0 +1,239 @@
+"""Files as training loops write them: the weights are found, and all else is passed over."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+from pathlib import Path
+
+import numpy
+import pytest
+import torch
+
+from mechanistic_claims.checkpoint.checkpoint import CheckpointError
+from mechanistic_claims.checkpoint.read import read_checkpoint
+from models.min_of_two import FAMILY
+from models.min_of_two.weights import NAMES, bridge_state_dict, canonical_weights
+from tests.checkpoint.hostile_pickles import archive, operations, program, storage, tensor
+from tests.checkpoint.known import Named
+from tests.conftest import small_weights
+
+WEIGHTS = small_weights()
+OTHERS = {name: one + 1 for name, one in WEIGHTS.items()}
+
+
+def prefixed(prefix: str, weights: dict[str, torch.Tensor] = WEIGHTS) -> dict[str, torch.Tensor]:
+    return {prefix + name: one for name, one in weights.items()}
+
+
+class RunsCode:
+    def __reduce__(self):
+        return os.system, ("touch executed",)
+
+
+def of_training_loops():
+    """What is saved, and what is said of it, by what it is like."""
+    layer = torch.nn.Linear(3, 4)
+    with torch.enable_grad():
+        optimizer = torch.optim.AdamW(layer.parameters())
+        layer(torch.ones(3)).sum().backward()
+        optimizer.step()
+    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 3)
+    scalar, options = numpy.float64(0.1), argparse.Namespace(lr=0.1, out=Path("runs"))
+    states = {
+        "torch_state": torch.get_rng_state(),
+        "numpy_state": numpy.random.get_state(),
+        "python_state": random.getstate(),
+    }
+    lightning = {
+        "epoch": 3,
+        "pytorch-lightning_version": "2.5.0",
+        "state_dict": {**prefixed("model."), "loss.weight": torch.ones(2)},
+        "callbacks": {"ModelCheckpoint": {"best_model_score": torch.tensor(0.1)}},
+        "hyper_parameters": {"lr": scalar, "path": Path("x")},
+        "optimizer_states": [optimizer.state_dict()],
+    }
+    return {
+        "a scalar of numpy": (
+            {"model": WEIGHTS, "lr": scalar},
+            "weights at model; passed over: lr (numpy._core.multiarray.scalar)",
+        ),
+        "arguments": (
+            {"net": WEIGHTS, "args": options},
+            "weights at net; passed over: args (argparse.Namespace)",
+        ),
+        "random states": (
+            {"params": WEIGHTS, **states},
+            "weights at params; passed over: torch_state (Tensor), numpy_state (tuple), "
+            "python_state (tuple)",
+        ),
+        "optimizer and scheduler": (
+            {"weights": WEIGHTS, "optimizer": optimizer.state_dict(), "scheduler": scheduler},
+            "weights at weights; passed over: optimizer (dict), "
+            "scheduler (torch.optim.lr_scheduler.CosineAnnealingLR)",
+        ),
+        "lightning": (
+            lightning,
+            "weights at state_dict.model; passed over: epoch (int), "
+            "pytorch-lightning_version (str), callbacks (dict), hyper_parameters (dict), "
+            "optimizer_states (list), loss.weight (Tensor)",
+        ),
+        "a prefix": (prefixed("transformer."), "weights at transformer"),
+        "names of the bridge": (
+            {"module": bridge_state_dict(WEIGHTS)},
+            "weights at module",
+        ),
+        "in a list": ({"models": [WEIGHTS]}, "weights at models.0"),
+        "beside what is nested": (
+            {**WEIGHTS, "loss": [0.5, 0.1]},
+            "passed over: loss (list)",
+        ),
+        "an average": (
+            {"n_averaged": torch.tensor(3), **prefixed("module.")},
+            "weights at module; passed over: n_averaged (Tensor)",
+        ),
+        "one dict under two names": (
+            {"last": WEIGHTS, "best": WEIGHTS},
+            "weights at last; passed over: best (dict)",
+        ),
+        "what would run code": (
+            {"model": WEIGHTS, "callback": RunsCode(), "losses": [0.5] * 1000},
+            "weights at model; passed over: callback (posix.system), losses (list)",
+        ),
+        "weights alone": (WEIGHTS, ""),
+    }
+
+
+@pytest.mark.parametrize("suffix", [".ckpt", ".bin", ".pt"])
+@pytest.mark.parametrize("like", of_training_loops())
+def test_the_weights_are_found(tmp_path, monkeypatch, like, suffix):
+    monkeypatch.chdir(tmp_path)
+    content, said = of_training_loops()[like]
+    for archived in (True, False):
+        path = Path(f"saved{suffix}")
+        torch.save(content, path, _use_new_zipfile_serialization=archived)
+        checkpoint = read_checkpoint(path, "min_of_two", FAMILY)
+        read = canonical_weights(checkpoint)
+        assert all(torch.equal(read[name], WEIGHTS[name]) for name in NAMES.axes)
+        assert checkpoint.source == said
+    assert not Path("executed").exists()
+
+
+TWO = {
+    "two dicts": ({"model": WEIGHTS, "ema": OTHERS}, ("model", "ema")),
+    "two networks": (
+        {"state_dict": {**prefixed("student."), **prefixed("teacher.", OTHERS)}},
+        ("student", "teacher"),
+    ),
+    "one in the other": ({**WEIGHTS, **prefixed("ema.", OTHERS)}, ("outermost", "ema")),
+    "in a list": ({"steps": [WEIGHTS, OTHERS]}, ("steps.0", "steps.1")),
+}
+
+
+@pytest.mark.parametrize("like", TWO)
+def test_of_two_places_none_is_guessed(tmp_path, like):
+    content, places = TWO[like]
+    path = tmp_path / "saved.pt"
+    torch.save(content, path)
+    with pytest.raises(CheckpointError, match="2 places in it have weights of min_of_two") as told:
+        read_checkpoint(path, "min_of_two", FAMILY)
+    assert all(place in told.value.found for place in places)
+    for place, weights in zip(places, (WEIGHTS, OTHERS), strict=True):
+        read = read_checkpoint(path, "min_of_two", FAMILY, weights=place)
+        assert all(torch.equal(read.tensors[name], weights[name]) for name in weights)
+    with pytest.raises(CheckpointError, match=r"no weights of min_of_two at 'elsewhere': they are"):
+        read_checkpoint(path, "min_of_two", FAMILY, weights="elsewhere")
+
+
+def test_the_place_that_is_wanted_is_not_replaced_by_the_only_one(tmp_path):
+    torch.save({"model": WEIGHTS}, tmp_path / "saved.pt")
+    with pytest.raises(CheckpointError, match="Give --weights model, or leave it away"):
+        read_checkpoint(tmp_path / "saved.pt", "min_of_two", FAMILY, weights="ema")
+
+
+def test_a_part_is_never_completed(tmp_path):
+    """Whichever is missing, wherever the others are."""
+    for missing in NAMES.axes:
+        if "b_" in missing or "pos" in missing:
+            continue  # zero where a file has none of their group
+        rest = {name: one for name, one in WEIGHTS.items() if name != missing}
+        torch.save({"state_dict": prefixed("model.", rest), "epoch": 3}, tmp_path / "saved.pt")
+        with pytest.raises(CheckpointError, match=f"{missing} missing") as told:
+            read_checkpoint(tmp_path / "saved.pt", "min_of_two", FAMILY)
+        assert "looked for at state_dict.model. Passed over: epoch (int)." in told.value.found
+
+
+def test_a_weight_that_an_object_makes_is_none(tmp_path):
+    made = {**WEIGHTS, "unembed.W_U": RunsCode()}
+    torch.save(made, tmp_path / "saved.pt")
+    with pytest.raises(CheckpointError, match=r"unembed\.W_U missing") as told:
+        read_checkpoint(tmp_path / "saved.pt", "min_of_two", FAMILY)
+    assert "Passed over: unembed.W_U (posix.system)." in told.value.found
+
+
+class Scaled(torch.Tensor):
+    """Numbers that mean something else than they are."""
+
+
+def test_a_weight_of_a_class_of_its_own_is_none(tmp_path):
+    scaled = WEIGHTS["unembed.W_U"].clone().as_subclass(Scaled)
+    torch.save({**WEIGHTS, "unembed.W_U": scaled}, tmp_path / "saved.pt")
+    with pytest.raises(CheckpointError, match=r"unembed.W_U is stored as a .*\.Scaled, expected"):
+        read_checkpoint(tmp_path / "saved.pt", "min_of_two", FAMILY)
+
+
+def test_types_are_made_the_widest(tmp_path):
+    half = {name: one.half() if "embed" in name else one for name, one in WEIGHTS.items()}
+    half["blocks.0.attn.W_Q"] = half["blocks.0.attn.W_Q"].bfloat16()
+    buffers = {"blocks.0.attn.mask": torch.ones(3, 3).bool(), "blocks.0.attn.IGNORE": -torch.inf}
+    buffers["blocks.0.attn.IGNORE"] = torch.tensor(-torch.inf, dtype=torch.float64)
+    torch.save({**half, **buffers}, tmp_path / "saved.pt")
+    checkpoint = read_checkpoint(tmp_path / "saved.pt", "min_of_two", FAMILY)
+    assert checkpoint.source == "1 of bfloat16 and 4 of float16 and 7 of float32, judged in float32"
+    assert checkpoint.dtype == "float32"
+    assert all(
+        torch.equal(checkpoint.tensors[name], half[name].float()) for name in checkpoint.tensors
+    )
+    both = {"a": torch.ones(2).half(), "b": torch.ones(2).bfloat16() * 3}
+    torch.save(both, tmp_path / "both.pt")
+    wider = read_checkpoint(tmp_path / "both.pt", "x", Named("ab"))
+    assert wider.dtype == "float32", "neither has all numbers of the other"
+
+
+def test_names_that_are_there_twice_or_look_so(tmp_path):
+    of = tensor((4,), (1,), of=storage(4))
+    for names, said in (
+        (("a", "a"), "'a' is there twice"),
+        (("a", "\N{FULLWIDTH LATIN SMALL LETTER A}"), r"the names a and \\uff41 look like one"),
+        (("é", "e\N{COMBINING ACUTE ACCENT}"), r"the names \\xe9 and e\\u0301 look like one"),
+    ):
+        steps = program(b"}(" + b"".join(operations(name) + of for name in names) + b"u")
+        path = tmp_path / "saved.pt"
+        path.write_bytes(archive(steps, **{"data/0": bytes(16)}))
+        with pytest.raises(CheckpointError, match=said):
+            read_checkpoint(path, "x", Named(names))
+        steps = program(
+            b"}(" + operations("model") + b"}(" + operations("a") + of + b"u"
+            + operations("other") + b"}(" + b"".join(operations(n) + of for n in names) + b"uu"
+        )  # fmt: skip
+        path.write_bytes(archive(steps, **{"data/0": bytes(16)}))
+        if names != ("a", "a"):
+            assert read_checkpoint(path, "x", Named("a")).source.startswith("weights at model")
+
+
+@pytest.mark.slow
+def test_a_run_says_where_the_weights_were(tmp_path, run_claims):
+    """In the terminal, in the file of verdicts, and the one that is chosen is the one judged."""
+    weights = canonical_weights(read_checkpoint(FAMILY.reference, "min_of_two", FAMILY))
+    content = {"model": {name: -one for name, one in weights.items()}, "ema": weights, "epoch": 3}
+    torch.save(content, tmp_path / "saved.ckpt")
+    part, given = "claims/min_of_two/test_behavior.py", f"--checkpoint={tmp_path}/saved.ckpt"
+    run = run_claims(part, given, "--weights=ema")
+    assert run.status == 0, run.output
+    said = "weights at ema; passed over: model (dict), epoch (int)"
+    assert said in run.output
+    assert {claim["source"] for claim in run.claims.values()} == {said}
+    run = run_claims(part, given)
+    assert "2 places in it have weights of min_of_two: model, ema." in run.output
+    assert {claim["verdict"] for claim in run.claims.values()} == {"error"}
