@@ -85,24 +85,28 @@ def dict_of(**values: bytes) -> bytes:
     return b"}(" + b"".join(operations(name) + value for name, value in values.items()) + b"u"
 
 
+def ways_to_call(name: str, arguments: tuple[Any, ...]) -> list[bytes]:
+    """Every way in which a pickle can call a function of a module."""
+    module, function = name.split(" ")
+    values, text = operations(arguments), "".join(f"S{str(a)!r}\n" for a in arguments)
+    pushed = operations(module) + operations(function) + b"\x93"
+    return [
+        call(name, values),
+        f"c{module}\n{function}\n({text}tR".encode(),
+        f"({text}i{module}\n{function}\n".encode(),
+        f"(c{module}\n{function}\n{text}o".encode(),
+        f"c{module}\n{function}\n".encode() + values + b"\x81",
+        f"c{module}\n{function}\n".encode() + values + b"}\x92",
+        pushed + values + b"R",
+        f"ctorch._utils\n_rebuild_tensor_v2\nc{module}\n{function}\n".encode() + values + b"bR",
+        call("torch._tensor _rebuild_from_type_v2", b"(" + pushed + b"N" + values + b"Nt"),
+    ]
+
+
 def runs_code() -> Iterator[Case]:
-    """Pickles that would call what could run code, in every way that a pickle can call."""
+    """Pickles that would call what could run code."""
     for name, arguments in CALLS:
-        module, function = name.split(" ")
-        values, text = operations(arguments), "".join(f"S{str(a)!r}\n" for a in arguments)
-        pushed = operations(module) + operations(function) + b"\x93"
-        ways = [
-            call(name, values),
-            f"c{module}\n{function}\n({text}tR".encode(),
-            f"({text}i{module}\n{function}\n".encode(),
-            f"(c{module}\n{function}\n{text}o".encode(),
-            f"c{module}\n{function}\n".encode() + values + b"\x81",
-            f"c{module}\n{function}\n".encode() + values + b"}\x92",
-            pushed + values + b"R",
-            f"ctorch._utils\n_rebuild_tensor_v2\nc{module}\n{function}\n".encode() + values + b"bR",
-            call("torch._tensor _rebuild_from_type_v2", b"(" + pushed + b"N" + values + b"Nt"),
-        ]
-        for way in ways:
+        for way in ways_to_call(name, arguments):
             yield Case(f"runs {name}", archive(program(way)))
             yield Case(f"runs {name}", archive(program(dict_of(state_dict=way))))
             yield Case(f"runs {name}", legacy(program(way)))

@@ -19,13 +19,14 @@ import traceback
 from collections.abc import Callable, Iterable
 from itertools import islice
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import safetensors.torch
 import torch
 from hypothesis import given
 
-import mechanistic_claims.checkpoint.read
+import mechanistic_claims.checkpoint.opening
 from mechanistic_claims.checkpoint.checkpoint import CheckpointError
 from mechanistic_claims.checkpoint.read import read_checkpoint
 from mechanistic_claims.measurement.properties import reproducible
@@ -43,6 +44,7 @@ from tests.checkpoint.hostile import (
     suffix,
 )
 from tests.checkpoint.hostile_headers import absurd_headers, disagreeing, headers
+from tests.checkpoint.hostile_loops import beside_weights, made_by_objects, names_alike
 from tests.checkpoint.hostile_pickles import (
     costly_pickles,
     large_files,
@@ -53,7 +55,7 @@ from tests.checkpoint.hostile_pickles import (
 from tests.conftest import CPU, small_weights
 
 GIBIBYTE = 2**30
-CONTENT = [b""]
+HASHED = list[bytes]()
 NO_LIMIT = resource.RLIM_INFINITY
 EXECUTES = (
     *("exec", "compile", "import", "pickle.find_class", "ctypes.dlopen", "socket.connect"),
@@ -90,7 +92,7 @@ def reset_peak() -> None:
 def come_of(path: Path, built: bool) -> str:
     """`error` or `valid`, or what is wrong with how the file was read."""
     try:
-        checkpoint = read_checkpoint(path, "min_of_two", FAMILY.buffers)
+        checkpoint = read_checkpoint(path, "min_of_two", FAMILY)
         weights = canonical_weights(checkpoint)
         if built:
             FAMILY.build(checkpoint, CPU)
@@ -103,25 +105,32 @@ def come_of(path: Path, built: bool) -> str:
         )
     if not all(bool(weight.isfinite().all()) for weight in weights.values()):
         return "read, but not finite"
-    if checkpoint.sha256 != hashlib.sha256(CONTENT[-1]).hexdigest():
+    hashed = b"".join(HASHED)
+    if checkpoint.sha256 != hashlib.sha256(hashed).hexdigest():
         return "read, but hashed something else"
     if path.suffix == ".safetensors":
-        held = safetensors.torch.load(CONTENT[-1]).items()
+        held = safetensors.torch.load(hashed).items()
         for name, tensor in checkpoint.tensors.items():
             if not any(torch.equal(tensor, other) for n, other in held if n.endswith(name)):
                 return "read, but something else than was hashed"
     return "valid"
 
 
-def remember_content() -> None:
-    """Keep the bytes that the reader was given, even if the file is another by now."""
-    original = mechanistic_claims.checkpoint.read.read_content
+class Remembered:
+    """A sha256 that keeps what it is made of, even if the file is another by now."""
 
-    def remembered(path: Path) -> bytes:
-        CONTENT[:] = [original(path)]
-        return CONTENT[-1]
+    def __init__(self) -> None:
+        HASHED.clear()
 
-    mechanistic_claims.checkpoint.read.read_content = remembered
+    def update(self, content: bytes) -> None:
+        HASHED.append(bytes(content))
+
+    def hexdigest(self) -> str:
+        return hashlib.sha256(b"".join(HASHED)).hexdigest()
+
+
+def remember_what_is_hashed() -> None:
+    mechanistic_claims.checkpoint.opening.hashlib = SimpleNamespace(sha256=Remembered)
 
 
 def is_clear(error: CheckpointError, path: Path) -> bool:
@@ -236,6 +245,9 @@ def all_kinds(share: float) -> dict[str, Callable[[Reader], None]]:
         "not finite": spread(not_finite()),
         "types and layouts": spread(odd_tensors()),
         "runs code": spread(runs_code()),
+        "beside the weights": spread(beside_weights()),
+        "made by objects": spread(made_by_objects()),
+        "names alike": spread(names_alike()),
         "costly headers": by_hand(islice(absurd_headers(), 0, None, 1 if whole else 4)),
         "disagreeing": by_hand(disagreeing()),
         "costly pickles": by_hand(islice(costly_pickles(), 0, None, 1 if whole else 4)),
@@ -253,11 +265,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         folder, nowhere = Path(place, "cases"), Path(place, "nowhere")
         nowhere.mkdir()
-        remember_content()
+        remember_what_is_hashed()
         reader = Reader(folder, builds=share == 1)
         for form, content in sound():
             path = Case(form, content, suffix(form)).write(Path(place))
-            assert come_of(path, built=reader.builds) == "valid", form
+            outcome = come_of(path, built=reader.builds)
+            assert outcome == "valid", f"{form}: {outcome}"
         kinds = all_kinds(share)
         os.chdir(nowhere)
         b"x".decode("cp437")  # imported when a file first has such a text

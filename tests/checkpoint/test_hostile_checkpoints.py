@@ -25,7 +25,7 @@ SECONDS, GIBIBYTE = 2, 2**30
 HANGS_AFTER = 60
 NEVER_VALID = (
     *("not finite", "disagreeing", "operations", "runs code"),
-    *("costly pickles", "large files", "no files"),
+    *("costly pickles", "large files", "no files", "made by objects", "names alike"),
 )
 BEHAVIOR = "claims/min_of_two/test_behavior.py"
 
@@ -92,7 +92,9 @@ def test_some_of_each_kind():
     cases = read(0.03)
     assert_harmless(cases)
     assert len(cases) > 400
-    assert len({case["kind"] for case in cases}) == 13
+    assert len({case["kind"] for case in cases}) == 16
+    beside = [case for case in cases if case["kind"] == "beside the weights"]
+    assert sum(case["outcome"] == "valid" for case in beside) > len(beside) / 2
 
 
 @pytest.mark.slow
@@ -112,7 +114,7 @@ def test_ten_thousand_cases(show):
     lines.append(f"largest growth {largest['grown'] / 2**20:.0f} MiB ({largest['end']})")
     show("hostile checkpoints", "\n".join(lines))
     assert_harmless(cases)
-    assert len(cases) >= 10_000
+    assert len(cases) >= 14_370, "12,370 as before, and 2,000 of training loops"
 
 
 def hostile_paths(folder: Path) -> dict[str, Path]:
@@ -144,7 +146,7 @@ def test_a_path_to_what_can_not_be_read_is_an_error(tmp_path, run_claims):
     assert run.status == pytest.ExitCode.TESTS_FAILED
     assert "INTERNALERROR" not in run.output
     assert "fifo.pt: not a regular file" in run.output
-    assert "huge.pt: 107,374,182,400 bytes, expected at most" in run.output
+    assert "huge.pt: not a complete torch.save file (107,374,182,400 bytes" in run.output
     assert len(run.claims) == 9
     assert {claim["verdict"] for claim in run.claims.values()} == {"error"}
 

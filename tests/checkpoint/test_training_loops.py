@@ -164,12 +164,22 @@ def test_a_part_is_never_completed(tmp_path):
         assert "looked for at state_dict.model. Passed over: epoch (int)." in told.value.found
 
 
-def test_a_weight_that_an_object_makes_is_none(tmp_path):
-    made = {**WEIGHTS, "unembed.W_U": RunsCode()}
-    torch.save(made, tmp_path / "saved.pt")
-    with pytest.raises(CheckpointError, match=r"unembed\.W_U missing") as told:
-        read_checkpoint(tmp_path / "saved.pt", "min_of_two", FAMILY)
-    assert "Passed over: unembed.W_U (posix.system)." in told.value.found
+@pytest.mark.parametrize("name", NAMES.axes)
+def test_what_is_no_tensor_is_no_weight(tmp_path, name):
+    """Nor is it one that the model has not: a bias would be zero."""
+    for other, kind in ((RunsCode(), "posix.system"), (numpy.ones(3), "numpy"), (1.0, "float")):
+        torch.save({"model": {**WEIGHTS, name: other}}, tmp_path / "saved.pt")
+        with pytest.raises(CheckpointError, match=rf"{name} is a {kind}.*, expected a dense"):
+            read_checkpoint(tmp_path / "saved.pt", "min_of_two", FAMILY)
+
+
+def test_of_names_alone_what_is_beside_weights_of_a_module_is_one_of_them(tmp_path):
+    weights = {"read.weight": torch.ones(2), "write.weight": torch.ones(2)}
+    torch.save({**weights, "epoch": 3, "other.bias": numpy.ones(2)}, tmp_path / "saved.pt")
+    assert len(read_checkpoint(tmp_path / "saved.pt", "x", Named(weights)).tensors) == 2
+    torch.save({**weights, "read.bias": numpy.ones(2)}, tmp_path / "saved.pt")
+    with pytest.raises(CheckpointError, match=r"read.bias is a numpy"):
+        read_checkpoint(tmp_path / "saved.pt", "x", Named(weights))
 
 
 class Scaled(torch.Tensor):
