@@ -64,9 +64,7 @@ def test_weights_that_no_memory_has_room_for(tmp_path):
             file.truncate(8 + len(header) + at)
         except OSError:
             pytest.skip(f"this file system has no files of {at:,} bytes")
-    with pytest.raises(
-        CheckpointError, match=r"its weights are [\d,]{15,} bytes, and [\d,]+ of"
-    ):
+    with pytest.raises(CheckpointError, match=r"its weights are [\d,]{15,} bytes, and [\d,]+ of"):
         read_checkpoint(path, "min_of_two", FAMILY)
 
 
