@@ -152,6 +152,21 @@ def test_the_place_that_is_wanted_is_not_replaced_by_the_only_one(tmp_path):
         read_checkpoint(tmp_path / "saved.pt", "min_of_two", FAMILY, weights="ema")
 
 
+@pytest.mark.parametrize("in_one_dict", [True, False])
+def test_nor_is_the_only_whole_one_of_two(tmp_path, in_one_dict):
+    """A network with a weight too many, and its average without: which is meant?"""
+    more = {**WEIGHTS, "blocks.0.mlp.W_in": torch.ones(2)}
+    content = {"model": more, "ema": OTHERS}
+    if in_one_dict:
+        content = {**prefixed("model.", more), **prefixed("ema.", OTHERS)}
+    torch.save(content, tmp_path / "saved.pt")
+    with pytest.raises(CheckpointError, match="at ema are whole, and those at model are not") as no:
+        read_checkpoint(tmp_path / "saved.pt", "min_of_two", FAMILY)
+    assert "blocks.0.mlp.W_in unknown" in no.value.found
+    read = read_checkpoint(tmp_path / "saved.pt", "min_of_two", FAMILY, weights="ema")
+    assert torch.equal(read.tensors["embed.W_E"], OTHERS["embed.W_E"])
+
+
 def test_a_part_is_never_completed(tmp_path):
     """Whichever is missing, wherever the others are."""
     for missing in NAMES.axes:
