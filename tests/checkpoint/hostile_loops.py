@@ -103,3 +103,67 @@ def names_alike() -> Iterator[Case]:
                 yield Case(f"{how} and {name}", safetensors.torch.save(others), ".safetensors")
             pairs = [*weights(), (alike, value)]
             yield from in_files(f"{how} and {name}", of_pairs(pairs))
+
+
+def costly_loops() -> Iterator[Case]:
+    """Sound weights beside so much that looking through it would take long, or all memory."""
+    model, one = of_pairs(weights()), tensor((1,), (1,), of=storage(4, "0"))
+    kept = one + b"q\5"
+    again = b"h\5"
+    name = operations("m" * 1_500_000)
+    beside: dict[str, bytes] = {
+        "many prefixes": of_pairs([(f"a{at}.x", again) for at in range(20_000)]),
+        "many tensors": of_pairs([(f"a.b.c.{at}", again) for at in range(48_000)]),
+        "many dicts": of_pairs([(f"{at}", of_pairs([("x", again)])) for at in range(30_000)]),
+        "many parts": of_pairs(
+            [(f"{at}", of_pairs([("embed.W_E", again)])) for at in range(10_000)]
+        ),
+        "many that are none": of_pairs([(f"k{at}", b"N") for at in range(60_000)]),
+        "deep names": of_pairs([(".".join("ab" * 40) + str(at), again) for at in range(1_000)]),
+        "long globals": b"("
+        + name
+        + b"q\6"
+        + operations("n")
+        + b"\x93"
+        + b"h\6h\6\x93" * 2_000
+        + b"l",
+    }
+    for how, value in beside.items():
+        steps = dict_of(first=kept, other=value, model=model)
+        yield from in_files(how, steps)
+        if how != "long globals":
+            yield from in_files(
+                f"{how}, with the weights", of_pairs([*weights(), ("k", kept), ("o", value)])
+            )
+    wide = [(n, tensor((2**24,), (0,), of=storage(4, "0"))) for n in NAMES]
+    yield from in_files("many expanded", of_pairs(wide))
+
+
+def others_than_torch_reads() -> Iterator[Case]:
+    """Weights of which torch makes others: by a tensor that is changed, or a name given twice."""
+    name, value = weights()[0]
+    changed = (
+        value
+        + b"("
+        + storage(4, "1")
+        + operations(0)
+        + operations((1, 2, 2))
+        + operations((4, 2, 1))
+        + b"tb"
+    )
+    yield from in_files("a tensor that is changed", of_pairs([(name, changed), *weights()[1:]]))
+    model = of_pairs(weights())
+    yield from in_files(
+        "a model that is there twice", of_pairs([("model", model), ("model", b"N")])
+    )
+    two_types = tensor((1,), (1,), of=storage(4, "0", "IntStorage"))
+    yield from in_files("numbers of two types", of_pairs([*weights(), ("k", two_types)]))
+    content = next(in_files("", model)).content
+    assert isinstance(content, bytes)
+    yield Case("an archive behind something", b"PK\3\4" + content)
+    yield Case("two archives", content + content)
+    yield Case(
+        "an archive with two folders", content.replace(b"archive/byteorder", b"anchive/byteorder")
+    )
+    other = {"DATA.PKL": program(dict_of(a=b"N"))}
+    yield Case("a name in other letters", archive(program(of_pairs([])), **other))

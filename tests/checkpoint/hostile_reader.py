@@ -44,7 +44,13 @@ from tests.checkpoint.hostile import (
     suffix,
 )
 from tests.checkpoint.hostile_headers import absurd_headers, disagreeing, headers
-from tests.checkpoint.hostile_loops import beside_weights, made_by_objects, names_alike
+from tests.checkpoint.hostile_loops import (
+    beside_weights,
+    costly_loops,
+    made_by_objects,
+    names_alike,
+    others_than_torch_reads,
+)
 from tests.checkpoint.hostile_pickles import (
     costly_pickles,
     large_files,
@@ -248,6 +254,8 @@ def all_kinds(share: float) -> dict[str, Callable[[Reader], None]]:
         "beside the weights": spread(beside_weights()),
         "made by objects": spread(made_by_objects()),
         "names alike": spread(names_alike()),
+        "costly loops": by_hand(costly_loops() if whole else ()),
+        "others than torch reads": by_hand(others_than_torch_reads()),
         "costly headers": by_hand(islice(absurd_headers(), 0, None, 1 if whole else 4)),
         "disagreeing": by_hand(disagreeing()),
         "costly pickles": by_hand(islice(costly_pickles(), 0, None, 1 if whole else 4)),

@@ -112,6 +112,31 @@ SPOILED = {
         lambda folder: (folder / "model.safetensors.index.json").write_text("[" * 10**5),
         "no object of JSON",
     ),
+    "a second network": (
+        lambda folder: save(WEIGHTS, folder / "ema.safetensors"),
+        "the folder has ema.safetensors, model.safetensors.index.json, expected one file",
+    ),
+    "two things said": (
+        lambda folder: [
+            safetensors.torch.save_file(half, shard(folder, at), {"step": str(at)})
+            for at, half in enumerate(HALVES, start=1)
+        ],
+        "its files say two things of 'step': '1' and '2'",
+    ),
+    "a map with a name twice": (
+        lambda folder: (folder / "model.safetensors.index.json").write_text(
+            '{"weight_map": {"a": "b.bin", "a": "c.bin"}}'
+        ),
+        "no object of JSON",
+    ),
+    "escapes in the map": (
+        lambda folder: write_shards(folder, weight_map={"a": "\x1b[2J.bin"}),
+        "'?[2J.bin' is no name of a shard beside it",
+    ),
+    "a long name in the map": (
+        lambda folder: write_shards(folder, weight_map={"a": "x" * 300 + ".bin"}),
+        "is no name of a shard beside it",
+    ),
     "a second file of weights": (
         lambda folder: torch.save(WEIGHTS, folder / "pytorch_model.bin"),
         "the folder has model.safetensors.index.json, pytorch_model.bin, expected one file",
@@ -134,8 +159,18 @@ def test_a_config_tells_the_heads(tmp_path):
     for said, heads in (({}, 1), ({"n_heads": 2}, 2), ({"num_attention_heads": 3}, 3)):
         (tmp_path / "config.json").write_text(json.dumps(said))
         assert read(tmp_path)["blocks.0.attn.W_Q"].shape == (heads, 6, 6 // heads)
+    (tmp_path / "config.json").write_text(json.dumps({"n_heads": None}))
+    assert read(tmp_path)["blocks.0.attn.W_Q"].shape[0] == 1
     (tmp_path / "config.json").write_text(json.dumps({"n_heads": 2, "n_head": 3}))
     with pytest.raises(CheckpointError, match="it says 2 and 3 heads"):
+        read(tmp_path)
+
+
+def test_a_config_and_metadata_agree(tmp_path):
+    bridge = bridge_state_dict(WEIGHTS)
+    safetensors.torch.save_file(bridge, tmp_path / "model.safetensors", {"n_heads": "1"})
+    (tmp_path / "config.json").write_text(json.dumps({"n_heads": 2}))
+    with pytest.raises(CheckpointError, match="its files say two things of 'n_heads': '1' and '2'"):
         read(tmp_path)
 
 
@@ -158,8 +193,12 @@ def test_a_missing_unembedding_is_the_embedding_only_where_that_is_said(tmp_path
     control = tied.reading.canonical(tied.untrained(checkpoint))
     answers = rearrange(control["embed.W_E"][:-1], "token d_model -> d_model token")
     assert torch.equal(control["unembed.W_U"], answers), "the control is tied too"
+    both = {**WEIGHTS, "unembed.W_U": expected.contiguous()}
+    save(both, tmp_path / "model.safetensors")
+    assert torch.equal(read(tmp_path)["unembed.W_U"], expected)
     save(WEIGHTS, tmp_path / "model.safetensors")
-    assert torch.equal(read(tmp_path)["unembed.W_U"], WEIGHTS["unembed.W_U"]), "both are there"
+    with pytest.raises(CheckpointError, match="said to be tied, and its unembedding is not its"):
+        read(tmp_path)
 
 
 def test_weights_that_safetensors_left_out_as_tied(tmp_path):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy
 import pytest
+import safetensors.torch
 import torch
 
 from mechanistic_claims.checkpoint.checkpoint import CheckpointError
@@ -82,7 +83,15 @@ def of_training_loops():
         "a prefix": (prefixed("transformer."), "weights at transformer"),
         "names of the bridge": (
             {"module": bridge_state_dict(WEIGHTS)},
-            "weights at module",
+            "weights at module; read as one head: nothing says how many there are",
+        ),
+        "names of the bridge, and a config": (
+            {"model": bridge_state_dict(WEIGHTS), "model_args": {"n_head": 1, "n_layer": 1}},
+            "weights at model; passed over: model_args (dict)",
+        ),
+        "modules that are wrapped": (
+            {name.replace("attn.", "_orig_mod.attn."): one for name, one in WEIGHTS.items()},
+            "",
         ),
         "in a list": ({"models": [WEIGHTS]}, "weights at models.0"),
         "beside what is nested": (
@@ -224,6 +233,88 @@ def test_types_are_made_the_widest(tmp_path):
     torch.save(both, tmp_path / "both.pt")
     wider = read_checkpoint(tmp_path / "both.pt", "x", Named("ab"))
     assert wider.dtype == "float32", "neither has all numbers of the other"
+
+
+def test_stacked_heads_are_as_many_as_the_file_says(tmp_path):
+    """In a config of whatever shape; what says two things is refused."""
+    bridge = bridge_state_dict(small_weights(d_model=6))
+    for beside, heads in (
+        ({"config": {"n_heads": 2}}, 2),
+        ({"hyper_parameters": {"model": {"num_attention_heads": 3}}}, 3),
+        ({"lr": 0.1}, 1),
+    ):
+        torch.save({"model": bridge, **beside}, tmp_path / "saved.pt")
+        read = canonical_weights(read_checkpoint(tmp_path / "saved.pt", "min_of_two", FAMILY))
+        assert read["blocks.0.attn.W_Q"].shape == (heads, 6, 6 // heads)
+    two = {"model": bridge, "student": {"n_heads": 2}, "teacher": {"n_heads": 3}}
+    torch.save(two, tmp_path / "saved.pt")
+    with pytest.raises(CheckpointError, match="it says n_heads = '2 or 3'"):
+        read_checkpoint(tmp_path / "saved.pt", "min_of_two", FAMILY)
+
+
+def test_a_weight_elsewhere_in_the_file_is_not_zero(tmp_path):
+    """One that a model may be without, which the place of the others has not."""
+    rest = {name: one for name, one in WEIGHTS.items() if name != "unembed.b_U"}
+    bias = WEIGHTS["unembed.b_U"]
+    for content in (
+        {**prefixed("model.", rest), "unembed.b_U": bias},
+        {"model": rest, "head": {"unembed.b_U": bias}},
+        {**rest, "unembed.b_U\n": bias},
+        {**rest, "unembed.b_U\u200b": bias},
+    ):
+        torch.save(content, tmp_path / "saved.pt")
+        with pytest.raises(CheckpointError, match=r"unembed\.b_U"):
+            read_checkpoint(tmp_path / "saved.pt", "min_of_two", FAMILY)
+    torch.save({"model": rest, "epoch": 3}, tmp_path / "saved.pt")
+    assert len(read_checkpoint(tmp_path / "saved.pt", "min_of_two", FAMILY).tensors) == len(rest)
+
+
+def test_a_whole_module_beside_an_average_may_be_what_is_meant(tmp_path):
+    torch.save({"model": torch.nn.Linear(2, 2), "ema": WEIGHTS}, tmp_path / "saved.pt")
+    with pytest.raises(CheckpointError, match=r"model is a torch\.nn.*, which is not looked into"):
+        read_checkpoint(tmp_path / "saved.pt", "min_of_two", FAMILY)
+    assert read_checkpoint(tmp_path / "saved.pt", "min_of_two", FAMILY, weights="ema").tensors
+
+
+def test_what_is_wanted_and_does_not_fit_is_told_why(tmp_path):
+    more = {**WEIGHTS, "blocks.1.mlp.W_in": torch.ones(2)}
+    torch.save({"model": more, "ema": {"model": OTHERS}}, tmp_path / "saved.pt")
+    with pytest.raises(CheckpointError, match=r"at model: .*blocks\.1\.mlp\.W_in unknown"):
+        read_checkpoint(tmp_path / "saved.pt", "min_of_two", FAMILY, weights="model")
+
+
+def test_what_a_loop_keeps_beside_the_weights_may_be_much(tmp_path):
+    """Megabytes that are no tensors, thousands of parameters of an optimizer, hours of losses."""
+    moments = {at: {"exp_avg": torch.ones(1), "step": 3} for at in range(2_000)}
+    for beside in ({"losses": numpy.zeros(700_000)}, {"optimizer": moments}, {"l": [0.5] * 10**5}):
+        torch.save({"model": WEIGHTS, **beside}, tmp_path / "saved.pt")
+        assert read_checkpoint(tmp_path / "saved.pt", "min_of_two", FAMILY).tensors
+    torch.save({"model": WEIGHTS, "losses": [0.5] * 10**6}, tmp_path / "saved.pt")
+    with pytest.raises(CheckpointError, match="more than is looked through") as told:
+        read_checkpoint(tmp_path / "saved.pt", "min_of_two", FAMILY)
+    assert "Save the weights alone" in told.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "a pointer of git-lfs"),
+        (b"\x1f\x8b\x08" + bytes(20), "compressed by gzip"),
+    ],
+)
+def test_what_is_often_taken_for_a_checkpoint_is_named(tmp_path, content, said):
+    for name in ("saved.pt", "saved.safetensors"):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(CheckpointError, match=said):
+            read_checkpoint(tmp_path / name, "min_of_two", FAMILY)
+
+
+def test_a_file_is_known_by_its_content(tmp_path):
+    safetensors.torch.save_file(WEIGHTS, tmp_path / "saved.pt")
+    torch.save(WEIGHTS, tmp_path / "saved.safetensors")
+    for name in ("saved.pt", "saved.safetensors"):
+        read = read_checkpoint(tmp_path / name, "min_of_two", FAMILY).tensors
+        assert all(torch.equal(read[n], WEIGHTS[n]) for n in WEIGHTS)
 
 
 def test_names_that_are_there_twice_or_look_so(tmp_path):
