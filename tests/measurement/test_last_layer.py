@@ -14,17 +14,11 @@ from mechanistic_claims.measurement.subject import Subject
 from tests.conftest import CPU
 from tests.measurement.by_hand import KINDS, TASK, model_of
 
+pytestmark = pytest.mark.usefixtures("few_inputs_at_a_time")
 EVERYWHERE = (slice(None), slice(None))
 ATTENTION, ALL = KINDS["attention"], KINDS["MLP and LayerNorm"]
 SERVED = ("value", "pattern", "mixed", "output")
 OF_MLP = ("mlp_input", "neurons", "mlp_output")
-
-
-@pytest.fixture(autouse=True)
-def few_inputs(few_inputs_at_a_time, monkeypatch):
-    """The twenty inputs are enough, and two of them are compared."""
-    monkeypatch.setattr("mechanistic_claims.measurement.last_layer.CHECKED", 2)
-    monkeypatch.setattr("mechanistic_claims.measurement.last_layer.WORTH_IT", 20)
 
 
 class Counted:
