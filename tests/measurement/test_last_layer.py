@@ -13,6 +13,7 @@ from mechanistic_claims.measurement.passes import LOGITS
 from mechanistic_claims.measurement.subject import Subject
 from tests.conftest import CPU
 from tests.measurement.by_hand import KINDS, TASK, model_of
+from tests.plain_transformer import POSITIONS
 
 pytestmark = pytest.mark.usefixtures("few_inputs_at_a_time")
 EVERYWHERE = (slice(None), slice(None))
@@ -103,6 +104,15 @@ def test_a_model_of_one_length_is_run_whole():
     edits = putting(subject.activations, subject.parts.sites.layers[-1].mixed)
     of_one_length = Activations(replace(subject.parts, of_length=None))
     assert of_one_length.last_layer.logits(edits) is None
+
+
+@pytest.mark.parametrize(("limit", "number"), [("WORTH_IT", 21), ("LONGEST", POSITIONS - 1)])
+def test_few_or_long_inputs_are_run_whole(monkeypatch, limit, number):
+    subject = model_of(ATTENTION)
+    edits = putting(subject.activations, subject.parts.sites.layers[-1].mixed)
+    assert subject.activations.last_layer.logits(edits) is not None
+    monkeypatch.setattr(f"mechanistic_claims.measurement.last_layer.{limit}", number)
+    assert subject.activations.last_layer.logits(edits) is None
 
 
 def test_what_was_read_before_is_read_in_one_pass():
