@@ -121,6 +121,32 @@ def test_each_further_checkpoint(benchmark, capsys, tmp_path, workers):
     show(capsys, lines)
 
 
+@pytest.mark.parametrize(
+    ("workers", "threads"), [("auto", None), ("0", 1), ("0", 2)], ids=["auto", "1", "2"]
+)
+def test_each_of_twenty_more(benchmark, capsys, tmp_path, workers, threads):
+    """Wall and CPU seconds of one more checkpoint, from 2 to 22, in turn with bare runs."""
+    given = copies(tmp_path, 22)
+
+    def side(count):
+        command = pytest_command("claims/min_of_two", "-n", workers, *given[:count])
+        return partial(cost_of, command, threads=threads)
+
+    bare_runs = {"bare": bare(1, threads=1), "11 bare": bare(11, threads=1)}
+    costs = in_turn(benchmark, {**bare_runs, "2": side(2), "22": side(22)}, of=min)
+
+    def each(fewer, more, count, what):
+        return (getattr(costs[more], what) - getattr(costs[fewer], what)) / count
+
+    lines = [
+        f"-n {workers}, {threads or 'its own'} threads: {what} {one:.2f} s a checkpoint, "
+        f"{one / a_bare:.1f} bare runs of {a_bare:.2f} s"
+        for what in ("wall", "cpu")
+        for one, a_bare in [(each("2", "22", 20, what), each("bare", "11 bare", 10, what))]
+    ]
+    show(capsys, lines)
+
+
 def test_a_checkpoint_against_the_number_of_operands(benchmark, capsys, tmp_path):
     """CPU seconds of one more checkpoint of N numbers: seed 0 of the recipe.
 

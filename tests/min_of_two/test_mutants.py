@@ -49,7 +49,7 @@ def test_a_direct_path_that_differs_between_inputs_is_refuted(reference, how):
     activations, changed = reference.activations, Activations(reference.parts)
     written = activations.read("hook_embed")
     noise = torch.randn(written.shape, generator=torch.Generator().manual_seed(0))
-    changed._known["hook_embed"] = written + 30 * noise
+    changed.passes.known["whole", "hook_embed"] = written + 30 * noise
     intervene = Interventions(reference.parts, changed, reference.circuits)
     judge = Judge()
     test_direct_path.test_it_is_the_same_on_every_input(
