@@ -201,7 +201,7 @@ def changed_least(change):
 
 TERMS, COUNT, GREATEST = Table.terms, counting._count, Table.two_greatest.func
 LOG_FACTORIALS, BY_THEIR_OWN = counting._log_factorials, counting._by_their_own
-AGAINST, LOST = counting._Classes.against, certificate.lost_in_execution
+AGAINST, EXECUTED = counting._Classes.against, certificate.executed
 BROKEN = {
     "the sign of the answer's own term": changed_terms(lambda t: replace(t, own=negated(t.own))),
     "the sign of the others' terms": changed_terms(lambda t: replace(t, others=negated(t.others))),
@@ -241,8 +241,8 @@ BROKEN = {
     ),
     "nothing is lost in execution": (
         certificate,
-        "lost_in_execution",
-        lambda *a: torch.zeros_like(LOST(*a)),
+        "executed",
+        lambda *a: replace(EXECUTED(*a), lost=torch.zeros_like(EXECUTED(*a).lost)),
     ),
     "the worst rival may be the second": (
         Table,
