@@ -132,6 +132,7 @@ def test_the_story_written_by_hand_is_certain(save):
         assert by_hand.certificate.counted(length, as_executed=True).at_least > 1 - 1e-8
 
 
+@pytest.mark.slow
 def test_work_ends_and_the_number_is_a_limit_then():
     """Of a model whose count is not done after the usual work: more is done where it may decide."""
     deviant = subject_of(DIFFERENT).certificate
