@@ -103,17 +103,16 @@ def test_whatever_is_exact_is_refuted_by_no_claim(exact):
 
 
 @pytest.mark.slow
-@many(80)
+@many(40)
 @given(EXACT)
 def test_whatever_is_exact_is_refuted_by_no_claim_of_many(exact):
     assert not_held(exact) is None
 
 
 @pytest.mark.slow
-@many(6)
+@many(2)
 @given(in_float32(st.integers(100, 130)))
 @example(Exact(200, 401, 201, step=8.0, seed=1))
-@example(Exact(200, 202, 202, step=20.0))
 @example(Exact(73, 74, 74, d_type=torch.float16))
 def test_of_as_many_numbers_as_every_bound_asks_for(exact):
     assert not_held(exact) is None
@@ -173,7 +172,7 @@ def test_whatever_is_wrong_in_one_place_is_refuted_by_a_claim(wrong, exact, one,
 
 
 @pytest.mark.slow
-@many(150)
+@many(80)
 @given(st.sampled_from(sorted(WRONG)), EXACT, numbers, numbers)
 def test_whatever_is_wrong_in_one_place_is_refuted_of_many(wrong, exact, one, other):
     assert refuted_in(exact, wrong, one, other)
