@@ -3,13 +3,11 @@
 import pytest
 
 from mechanistic_claims import (
-    ROUNDING,
     any_size,
     decomposed_logits,
     evidence,
     margin,
     precondition,
-    rounding_unit,
     share,
 )
 
@@ -25,12 +23,13 @@ def test_the_weights_alone_tell_which_inputs_are_wrong(
     share of decided inputs on which sign(margin by the weights) ≠ sign(margin of the real model)
 
     The margin by the weights is of softmax(QK[=, t]) · OV + direct path in float64, without a run.
-    An input is decided if it is further from a tie than rounding; the picture shows the margins and
-    circles what the model gets wrong.
+    An input is decided if it is further from a tie than what rounding may lose of two logits in the
+    model's dtype; the picture shows the margins and circles what the model gets wrong.
     """
     attention = circuits.qk().matrix[task.equals, task.inputs].softmax(dim=-1)
     by_weights = margin(decomposed_logits(circuits, task.inputs, attention), task.labels)
-    decided = by_weights.abs() > ROUNDING * rounding_unit(activations.logits)
+    lost = activations.rounding.runs(task.inputs, attention).squeeze(-1)
+    decided = by_weights.abs() > 2 * lost
     disagree = decided & ((by_weights > 0) != activations.correct)
     verdict(
         share(disagree[decided]),

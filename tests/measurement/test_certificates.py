@@ -82,11 +82,11 @@ class Drawn:
         return moderate and float(spread(self.circuits.qk().matrix[self.n])) < 600
 
 
-def right_in_float32(circuits, n, length):
-    """The share of lists that an attention layer in float32 answers rightly."""
+def right_in(d_type, circuits, n, length):
+    """The share of lists that an attention layer in some type answers rightly."""
     w = circuits.weights
     e, q, k, v, o, u = (
-        getattr(w, name).float().squeeze() for name in ("W_E", "W_Q", "W_K", "W_V", "W_O", "W_U")
+        getattr(w, name).to(d_type).squeeze() for name in ("W_E", "W_Q", "W_K", "W_V", "W_O", "W_U")
     )
     lists = torch.tensor(list(itertools.product(range(n), repeat=length)))
     read = torch.cat([lists, torch.full((len(lists), 1), n)], dim=1)
@@ -107,7 +107,7 @@ def complaint(drawn: Drawn) -> str | None:
         ("separable", separable.accuracy, right),
         ("quadratic", found.quadratic(length), right),
         ("counted", counted.at_least, right),
-        ("as executed", executed.at_least, right_in_float32(circuits, n, length)),
+        ("as executed", executed.at_least, right_in(torch.float32, circuits, n, length)),
     ):
         if bound > truth:
             return f"{name}: {bound} certified, {truth} true"
@@ -201,7 +201,7 @@ def changed_least(change):
 
 TERMS, COUNT, GREATEST = Table.terms, counting._count, Table.two_greatest.func
 LOG_FACTORIALS, BY_THEIR_OWN = counting._log_factorials, counting._by_their_own
-AGAINST, LOST = counting._Classes.against, certificate.lost_in_execution
+AGAINST, EXECUTED = counting._Classes.against, certificate.executed
 BROKEN = {
     "the sign of the answer's own term": changed_terms(lambda t: replace(t, own=negated(t.own))),
     "the sign of the others' terms": changed_terms(lambda t: replace(t, others=negated(t.others))),
@@ -241,8 +241,8 @@ BROKEN = {
     ),
     "nothing is lost in execution": (
         certificate,
-        "lost_in_execution",
-        lambda *a: torch.zeros_like(LOST(*a)),
+        "executed",
+        lambda *a: replace(EXECUTED(*a), lost=torch.zeros_like(EXECUTED(*a).lost)),
     ),
     "the worst rival may be the second": (
         Table,

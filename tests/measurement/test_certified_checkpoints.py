@@ -11,7 +11,7 @@ from mechanistic_claims.errors import CannotJudge
 from mechanistic_claims.measurement.certificates.compactness import CountOperations
 from mechanistic_claims.measurement.measures import margin, share
 from models.min_of_two.constructed import CONSTRUCTED
-from tests.conftest import REAL, small_weights, subject_of
+from tests.conftest import DIFFERENT, REAL, small_weights, subject_of
 from tests.measurement.balls import Balls
 
 is_here = pytest.mark.skipif(
@@ -130,6 +130,29 @@ def test_the_story_written_by_hand_is_certain(save):
         assert separable.accuracy == 1.0
         assert by_hand.certificate.counted(length).at_least > 1 - 1e-8
         assert by_hand.certificate.counted(length, as_executed=True).at_least > 1 - 1e-8
+
+
+@pytest.mark.slow
+def test_work_ends_and_the_number_is_a_limit_then():
+    """Of a model whose count is not done after the usual work: more is done where it may decide."""
+    deviant = subject_of(DIFFERENT).certificate
+    usual, asked = deviant.counted(8), deviant.counted(8, asked=0.994)
+    assert usual.at_least < 0.994 < asked.at_least < 0.99886 < asked.at_most
+    assert str(asked.at_least.domain) == (
+        f"certified (a limit: {asked.at_least.domain.undecided:.2g} of all cases are undecided)"
+    )
+    assert 0 < asked.at_least.domain.undecided < usual.at_least.domain.undecided
+    assert asked.at_least + asked.at_least.domain.undecided <= asked.at_most + 1e-6
+    for settled in (0.5, 0.9999):  # reached, or out of reach, after the usual work
+        assert deviant.counted(8, asked=settled).at_least == usual.at_least
+
+
+def test_what_is_counted_to_the_end_is_no_limit(reference):
+    for length in (4, 8):
+        assert str(reference.certificate.counted(length).at_least.domain) == "certified"
+        executed = reference.certificate.counted(length, as_executed=True, asked=0.99).at_least
+        assert str(executed.domain) == "certified"
+        assert 0 <= reference.certificate.counted(length).at_least - executed < 3e-8
 
 
 def test_witnesses_fail_on_the_model(reference):

@@ -16,9 +16,15 @@ from mechanistic_claims.verdict.verdict import Judge
 
 def test_a_pattern_that_is_no_softmax_is_refuted(reference):
     judge = Judge()
-    scores = reference.activations.scores
-    changed = SimpleNamespace(patterns=scores.softmax(dim=-1) * 1.0001, scores=scores)
-    test_preconditions.test_the_pattern_is_the_softmax_of_the_scores(changed, judge, 8)
+    scores = reference.activations.attention_scores
+    changed = SimpleNamespace(
+        attention=scores.softmax(dim=-1) * 1.0001,
+        attention_scores=scores,
+        rounding=reference.activations.rounding,
+    )
+    test_preconditions.test_the_pattern_is_the_softmax_of_the_scores(
+        reference.task, changed, judge, 1
+    )
     assert judge.verdict is not None
     assert not judge.verdict.holds
 
@@ -39,7 +45,7 @@ class Normalized:
 def test_a_normalization_is_refuted(reference):
     judge = Judge()
     activations = Activations(replace(reference.parts, model=Normalized(reference.model)))
-    test_preconditions.test_attention_only_without_normalization(activations, judge, 8)
+    test_preconditions.test_attention_only_without_normalization(activations, judge, 1)
     assert judge.verdict is not None
     assert not judge.verdict.holds
 
