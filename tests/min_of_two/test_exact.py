@@ -103,7 +103,7 @@ def test_whatever_is_exact_is_refuted_by_no_claim(exact):
 
 
 @pytest.mark.slow
-@many(40)
+@many(20)
 @given(EXACT)
 def test_whatever_is_exact_is_refuted_by_no_claim_of_many(exact):
     assert not_held(exact) is None
