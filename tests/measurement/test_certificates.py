@@ -157,7 +157,7 @@ def soundness(examples):
     )
 
 
-@soundness(150)
+@soundness(75)
 @given(drawn=MODELS)
 def test_certified_is_never_more_than_true(drawn):
     assert complaint(drawn) is None

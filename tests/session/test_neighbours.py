@@ -61,7 +61,12 @@ def what_it_says(output: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["tests"], ["tests", "--device", "npu", "-rA"], ["tests", "-n2"]]
+    "arguments",
+    [
+        ["tests"],
+        ["tests", "--device", "npu", "-rA"],
+        pytest.param(["tests", "-n2"], marks=pytest.mark.slow),
+    ],
 )
 def test_other_tests_run_as_if_it_were_not_installed(project, arguments):
     """Their options are theirs; nothing is said of claims, and the exit status is pytest's."""
