@@ -93,6 +93,7 @@ def edited(now: Original, kind: str, drawn: tuple[Any, ...]) -> Weights:
     raise AssertionError(kind)
 
 
+@pytest.mark.slow
 def test_the_reference_survives_and_does_what_the_story_says():
     assert refuted_by(subject_with("min_of_two", dict(original.weights))) is None
     assert story_holds_on(subject_with("min_of_two", dict(original.weights))) > 0.998
