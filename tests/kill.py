@@ -14,6 +14,7 @@ from torch import Tensor
 
 from mechanistic_claims.checkpoint.checkpoint import Checkpoint
 from mechanistic_claims.errors import CannotJudge, NothingMeasured
+from mechanistic_claims.measurement.passes import Key
 from mechanistic_claims.session.opened import Opened
 from mechanistic_claims.verdict.verdict import Judge
 from tests.conftest import CPU
@@ -21,6 +22,8 @@ from tests.conftest import CPU
 AS_ACCURATE = 0.999
 SIGNS = {"refuted": "X", "holds": ".", "error": "e"}
 WIDTH = 46
+READ_BEFORE: dict[str, dict[Key, None]] = {}
+"""What the claims of each model have read of one checkpoint they read of the next at once."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,8 @@ def subject_with(model: str, weights: Mapping[str, Tensor]) -> Opened:
     """Everything about a model of canonical weights, as if a file had these."""
     checkpoint = Checkpoint(Path("written"), model, "", dict(weights))
     family = import_module(f"models.{model}").FAMILY
-    return Opened(checkpoint, family.build(checkpoint, CPU), CPU)
+    parts = family.build(checkpoint, CPU)
+    return Opened(checkpoint, parts, CPU, READ_BEFORE.setdefault(model, {}))
 
 
 def claims_of(model: str) -> Iterator[Claim]:
