@@ -16,6 +16,7 @@ from mechanistic_claims.checkpoint.checkpoint import CheckpointError
 from mechanistic_claims.checkpoint.read import read_checkpoint
 from models.min_of_two import FAMILY
 from models.min_of_two.weights import NAMES, bridge_state_dict, canonical_weights
+from tests.checkpoint.known import Named
 from tests.conftest import CPU, REAL, small_weights, subject_of
 
 CANONICAL = small_weights()
@@ -28,18 +29,6 @@ WITH_BUFFERS = {
 
 
 FLOAT8 = torch.float8_e4m3fn
-
-
-class Named:
-    """Of a model of which only the names of its weights are known."""
-
-    buffers = ()
-
-    def __init__(self, names):
-        self.names = names
-
-    def fits(self, checkpoint):
-        return "" if checkpoint.tensors.keys() == self.names.keys() else "other names"
 
 
 def prefixed(prefix: str) -> dict[str, torch.Tensor]:
