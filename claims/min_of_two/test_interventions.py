@@ -6,7 +6,7 @@ its own run where nothing comes after.
 
 import pytest
 
-from mechanistic_claims import evidence, head, margin, share
+from mechanistic_claims import evidence, head, share
 
 
 @evidence("intervention")
@@ -51,7 +51,7 @@ def test_uniform_attention_loses_the_answer(task, activations, intervene, verdic
     """
     even = intervene.attend(task.even_attention)
     a_tie = 2 * activations.rounding.logits(task.inputs, task.even_attention).squeeze(-1)
-    lost = activations.correct & ~(margin(even.logits, task.labels) > a_tie)
+    lost = activations.correct & ~(even.margin > a_tie)
     verdict(share(lost), at_least=at_least, exceptions=task.pairs[~lost])
 
 

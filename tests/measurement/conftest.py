@@ -17,7 +17,7 @@ def few_inputs_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     Twenty are also enough for runs from the last layer on, which are compared on two.
     """
     monkeypatch.setattr("mechanistic_claims.model.batches.TOKENS_AT_A_TIME", 13 * POSITIONS)
-    for name, number in {"TOKENS_AT_ONCE": 13 * POSITIONS, "WORTH_IT": 20, "CHECKED": 2}.items():
+    for name, number in {"WORTH_IT": 20, "CHECKED": 2}.items():
         monkeypatch.setattr(f"mechanistic_claims.measurement.last_layer.{name}", number)
 
 

@@ -9,8 +9,13 @@ import torch
 
 from mechanistic_claims.measurement.activations import Activations
 from mechanistic_claims.measurement.interventions.edit import put
+from mechanistic_claims.measurement.last_layer import of_answers
+from mechanistic_claims.measurement.measures import margin
 from mechanistic_claims.measurement.passes import LOGITS
 from mechanistic_claims.measurement.subject import Subject
+from mechanistic_claims.model.batches import batches_of
+from mechanistic_claims.model.run import run
+from mechanistic_claims.model.task import Cases
 from tests.conftest import CPU
 from tests.measurement.by_hand import KINDS, TASK, model_of
 from tests.plain_transformer import POSITIONS
@@ -51,7 +56,20 @@ def putting(activations, site):
 
 def of_both(subject, edits):
     """The logits from the last layer on, and those of whole runs."""
-    return subject.activations.last_layer.logits(edits), Activations(subject.parts, edits).logits
+    found = subject.activations.last_layer.logits(edits)
+    assert found is not None
+    return together(found), Activations(subject.parts, edits).logits
+
+
+def of_every_input(answers):
+    """The cases of answers at the same positions of each."""
+    each = replace(TASK)
+    each.answer_positions = answers
+    return Cases.of(each)
+
+
+def together(logits):
+    return torch.cat([logits(part) for part in batches_of(TASK.inputs)])
 
 
 @pytest.mark.parametrize(
@@ -62,7 +80,6 @@ def test_edits_of_the_last_layer_are_those_of_a_whole_run(kind, place):
     subject = model_of(kind)
     edits = putting(subject.activations, getattr(subject.parts.sites.layers[-1], place))
     found, whole = of_both(subject, edits)
-    assert found is not None
     assert torch.equal(found, whole)
     assert not torch.equal(found, subject.activations.logits)
 
@@ -77,7 +94,6 @@ def test_edits_of_several_places_are_all_made(kind):
     ]
     shift = [(sites.logits, lambda value, hook: value + torch.arange(value.shape[-1]))]
     found, whole = of_both(subject, lambda part: [h for one in each for h in one(part)] + shift)
-    assert found is not None
     assert torch.equal(found, whole)
 
 
@@ -94,16 +110,45 @@ def test_what_comes_before_is_run_whole(place):
 def test_a_model_that_loses_an_edit_is_run_whole(place):
     subject = model_of(ATTENTION)
     site = getattr(subject.parts.sites.layers[-1], place)
-    losing = replace(subject.parts, model=Counted(subject.parts.model, loses=site))
+    parts, losing = subject.parts, Counted(subject.parts.model, loses=site)
+    losing = replace(parts, model=losing, ending=lambda model: parts.ending(model.model))
     edits = putting(subject.activations, site)
     assert Activations(losing).last_layer.logits(edits) is None
 
 
-def test_a_model_of_one_length_is_run_whole():
+def test_a_model_without_an_ending_is_run_whole():
     subject = model_of(ATTENTION)
     edits = putting(subject.activations, subject.parts.sites.layers[-1].mixed)
-    of_one_length = Activations(replace(subject.parts, of_length=None))
-    assert of_one_length.last_layer.logits(edits) is None
+    without = replace(subject.parts, ending=None)
+    assert Activations(without).last_layer.logits(edits) is None
+    assert of_answers(without, TASK.inputs, of_every_input((-1,))) is None
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+@pytest.mark.parametrize("answers", [(-1,), (1, -1)])
+def test_other_inputs_have_the_answers_of_a_whole_run(kind, answers):
+    parts, inputs = model_of(kind).parts, TASK.inputs.flip(0)
+    found = of_answers(parts, inputs, of_every_input(answers))
+    assert found is not None
+    whole = run(parts, inputs, [], lambda residual: residual[:, list(answers)].flatten(0, 1))
+    assert torch.allclose(together(found), whole, rtol=1e-12, atol=1e-12)
+
+
+def test_an_ending_of_another_model_is_not_used():
+    parts, cases = model_of(ATTENTION).parts, of_every_input((-1,))
+    other = ATTENTION.subject(TASK, ATTENTION.weights(seed=1)).parts
+    wrong = replace(parts, ending=lambda model: other.ending(other.model))
+    assert of_answers(parts, TASK.inputs, cases) is not None
+    assert of_answers(wrong, TASK.inputs, cases) is None
+
+
+def test_margins_are_those_of_logits_that_are_not_kept():
+    subject = model_of(ATTENTION)
+    edits = putting(subject.activations, subject.parts.sites.layers[-1].mixed)
+    edited = Activations(subject.parts, edits, last_layer=subject.activations.last_layer)
+    margins = edited.margin
+    assert "logits" not in vars(edited)
+    assert torch.equal(margins, margin(edited.logits, TASK.labels))
 
 
 @pytest.mark.parametrize(("limit", "number"), [("WORTH_IT", 21), ("LONGEST", POSITIONS - 1)])
