@@ -1,0 +1,271 @@
+"""Any causal language model that the bridge runs: read from a folder, run as transformers does."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from mechanistic_claims import CannotJudge, CheckpointError, causal_lm, head, mlp, read_checkpoint
+from mechanistic_claims.measurement.cases import plain
+from mechanistic_claims.measurement.subject import Subject
+from mechanistic_claims.model.components import positions
+from tests.conftest import CPU
+
+TOKENS, LENGTH, LAYERS, HEADS, WIDTH = 97, 12, 3, 6, 48
+
+
+@dataclass
+class Text:
+    """Random tokens, asked for the next one."""
+
+    sizes: Any
+    device: torch.device
+    is_sample: bool = True
+    answer_positions: tuple[int, ...] = tuple(range(LENGTH - 1))
+    inputs: torch.Tensor = field(init=False)
+    labels: torch.Tensor = field(init=False)
+
+    def __post_init__(self):
+        if self.sizes.context < LENGTH:
+            raise CannotJudge(f"{self.sizes.context} positions, expected {LENGTH} or more.")
+        generator = torch.Generator().manual_seed(0)
+        self.inputs = torch.randint(self.sizes.tokens, (20, LENGTH), generator=generator)
+        self.labels = self.inputs[:, 1:].flatten()
+
+
+def configurations():
+    from transformers import GPT2Config, GPTNeoXConfig, LlamaConfig
+
+    common = {"vocab_size": TOKENS, "bos_token_id": 0, "eos_token_id": 0}
+    named = {"hidden_size": WIDTH, "num_hidden_layers": LAYERS, "num_attention_heads": HEADS}
+    named |= {"intermediate_size": 64, "max_position_embeddings": 32, **common}
+    return {
+        "llama": LlamaConfig(num_key_value_heads=2, tie_word_embeddings=True, **named),
+        "gpt2": GPT2Config(n_embd=WIDTH, n_layer=LAYERS, n_head=HEADS, n_positions=32, **common),
+        "neox": GPTNeoXConfig(**named),
+        "neox, one after another": GPTNeoXConfig(use_parallel_residual=False, **named),
+    }
+
+
+KINDS = ("llama", "gpt2", "neox", "neox, one after another")
+
+
+@cache
+def original(kind):
+    """The model as transformers makes it, with weights that matter."""
+    from transformers import AutoModelForCausalLM
+
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        model = AutoModelForCausalLM.from_config(configurations()[kind]).eval()
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.add_(torch.randn_like(parameter) * 0.2)
+    return model
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def kind(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def folder(kind, tmp_path_factory):
+    path = tmp_path_factory.mktemp("model")
+    original(kind).save_pretrained(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def subject(folder):
+    return subject_of(folder)
+
+
+def family(folder):
+    return causal_lm(reference=folder, task=Text)
+
+
+def subject_of(folder):
+    checkpoint = read_checkpoint(folder, "some_model", family(folder))
+    return Subject(checkpoint, family(folder).build(checkpoint, CPU), CPU)
+
+
+def expected(kind, inputs):
+    with torch.no_grad():
+        return original(kind)(inputs, output_attentions=False).logits
+
+
+def test_its_logits_are_those_of_transformers(kind, subject):
+    logits = expected(kind, subject.task.inputs)[:, :-1].flatten(0, 1)
+    assert logits.std() > 0.5
+    assert (plain(subject.activations.logits) - logits).abs().max() < 1e-4
+
+
+@pytest.mark.parametrize("how", ["zero", "mean"])
+def test_a_head_is_ablated_as_by_hand(kind, subject, how):
+    """In transformers' own model: what is projected of the head is replaced."""
+    model, width = original(kind), WIDTH // HEADS
+    projections = ("self_attn.o_proj", "attn.c_proj", "attention.dense")
+    (project,) = (
+        module
+        for name, module in model.named_modules()
+        if name.endswith(projections) and ".1." in name
+    )
+
+    def without(module, given):
+        mixed = given[0].clone()
+        of_head = mixed[..., 2 * width : 3 * width]
+        of_head.copy_(of_head.mean(dim=0, keepdim=True) if how == "mean" else of_head * 0)
+        return (mixed,)
+
+    handle = project.register_forward_pre_hook(without)
+    try:
+        logits = expected(kind, subject.task.inputs)[:, :-1].flatten(0, 1)
+    finally:
+        handle.remove()
+    found = plain(subject.intervene.ablate(head(1, 2), how).logits)
+    assert (found - logits).abs().max() < 1e-4
+    assert (found - plain(subject.activations.logits)).abs().max() > 1e-2
+
+
+def test_heads_write_what_the_layer_adds(kind, subject):
+    layer = subject.parts.sites.layers[1]
+    written = sum(plain(subject.activations.written(head(1, h))) for h in range(HEADS))
+    added = plain(subject.activations.read(layer.output))
+    bias = added - written  # that of the layer: the same everywhere
+    assert (bias - bias[0, 0]).abs().max() < 1e-4
+    assert written.std() > 10 * (bias - bias[0, 0]).abs().max()
+
+
+def test_every_site_is_read_and_edited(subject):
+    sites = subject.parts.sites
+    for site in filter(None, vars(sites.layers[1]).values()):
+        values = plain(subject.activations.read(site))
+        outcome = subject.intervene.put(site, values.flip(0))
+        assert (plain(outcome.logits) - plain(subject.activations.logits)).abs().max() > 1e-4, site
+
+
+def test_all_heads_are_scored_in_one_run(subject):
+    def to_the_first(pattern, part):
+        assert pattern.shape == (len(subject.task.inputs[part]), LENGTH, LENGTH)
+        return pattern[:, -1, 0]
+
+    found = plain(subject.activations.by_head(to_the_first))
+    assert found.shape == (20, LAYERS, HEADS)
+    for layer, index in ((0, 0), (2, 5)):
+        pattern = plain(subject.activations.pattern(head(layer, index)))
+        assert torch.equal(found[:, layer, index], pattern[:, -1, 0])
+
+
+def test_answers_whose_logits_are_not_kept_are_the_same(folder, subject, monkeypatch):
+    monkeypatch.setattr("mechanistic_claims.measurement.activations.LOGITS_KEPT", 1000)
+    other = subject_of(folder).activations
+    for name in ("loss", "margin", "prediction", "correct"):
+        monkeypatch.undo()
+        kept = plain(getattr(subject.activations, name))
+        monkeypatch.setattr("mechanistic_claims.measurement.activations.LOGITS_KEPT", 1000)
+        assert torch.equal(plain(getattr(other, name)).to(kept.dtype), kept), name
+    asked = plain(other.prediction).clone()
+    asked[::2] = -1
+    assert plain(other.answers(asked)).tolist() == [False, True] * (len(asked) // 2)
+    with pytest.raises(CannotJudge, match="220 answers of 97 logits are not kept"):
+        _ = other.logits
+
+
+def test_what_its_kind_makes_inexact_is_refused(kind, subject):
+    with pytest.raises(CannotJudge, match="a norm stands between"):
+        subject.circuits.qk(head(0, 0))
+    with pytest.raises(CannotJudge, match="heads share keys" if kind == "llama" else "LayerNorm"):
+        subject.intervene.cut(head(0, 0), head(1, 0).keys, "mean")
+    if kind == "gpt2":
+        later = torch.ones(LENGTH - 1, LENGTH, dtype=torch.bool).triu(1)
+        scores = plain(subject.activations.scores)[:, 1, 2].reshape(20, LENGTH - 1, LENGTH)
+        pattern = plain(subject.activations.pattern(head(1, 2)))[:, :-1]
+        assert torch.allclose(scores.masked_fill(later, -torch.inf).softmax(-1), pattern, atol=1e-6)
+    else:
+        with pytest.raises(CannotJudge, match="positions rotate queries and keys"):
+            _ = subject.activations.scores
+        with pytest.raises(CannotJudge, match="there are no positions in the stream"):
+            subject.activations.written(positions)
+
+
+def test_an_mlp_beside_its_heads_does_not_read_them(kind, subject):
+    if kind == "neox":
+        with pytest.raises(CannotJudge, match="there is no such edge"):
+            subject.intervene.cut(head(1, 0), mlp(1), "mean")
+    else:
+        cut = subject.intervene.cut(head(1, 0), mlp(1), "mean")
+        assert (plain(cut.loss) - plain(subject.activations.loss)).abs().max() > 1e-4
+
+
+def test_the_untrained_model_is_of_the_same_shapes(kind, folder):
+    checkpoint = read_checkpoint(folder, "some_model", family(folder))
+    untrained = family(folder).untrained(checkpoint)
+    assert {n: t.shape for n, t in untrained.tensors.items()} == {
+        n: t.shape for n, t in checkpoint.tensors.items()
+    }
+    again = family(folder).untrained(checkpoint)
+    assert all(torch.equal(again.tensors[n], t) for n, t in untrained.tensors.items())
+    random = [name for name, tensor in untrained.tensors.items() if tensor.std() > 1e-3]
+    assert len(random) > len(untrained.tensors) / 3
+    assert all(not torch.equal(untrained.tensors[n], checkpoint.tensors[n]) for n in random)
+
+
+def test_types_of_16_bits_are_judged_in_theirs(folder):
+    tensors = {n: t.bfloat16() for n, t in load_file(folder / "model.safetensors").items()}
+    other = folder.with_name(f"{folder.name}-16")
+    other.mkdir(exist_ok=True)
+    save_file(tensors, other / "model.safetensors")
+    (other / "config.json").write_bytes((folder / "config.json").read_bytes())
+    assert subject_of(other).activations.logits.dtype == torch.bfloat16
+
+
+def changed(folder, tmp_path, tensors=None, **config):
+    said = json.loads((folder / "config.json").read_text()) | config
+    (tmp_path / "config.json").write_text(json.dumps(said))
+    save_file(tensors or load_file(folder / "model.safetensors"), tmp_path / "model.safetensors")
+    return tmp_path
+
+
+def test_a_folder_of_another_model_is_refused(folder, tmp_path):
+    tensors = load_file(folder / "model.safetensors")
+    name = next(name for name in tensors if ".2." in name)
+    without = {n: t for n, t in tensors.items() if n != name}
+    with pytest.raises(CheckpointError, match=rf"by its config.json {name} missing"):
+        subject_of(changed(folder, tmp_path, without))
+    with pytest.raises(CheckpointError, match=r"extra.weight unknown"):
+        subject_of(changed(folder, tmp_path, {**tensors, "extra.weight": torch.zeros(3)}))
+    with pytest.raises(CheckpointError, match=rf"{name} is 5, by its config.json "):
+        subject_of(changed(folder, tmp_path, {**tensors, name: torch.zeros(5)}))
+    with pytest.raises(CheckpointError, match="transformers does not run by itself"):
+        subject_of(changed(folder, tmp_path, model_type="nobody's"))
+    with pytest.raises(CheckpointError, match="transformers does not run by itself"):
+        subject_of(changed(folder, tmp_path, auto_map={"AutoModelForCausalLM": "code.Model"}))
+    with pytest.raises(CheckpointError, match=r"there is no config\.json with it"):
+        subject_of(folder / "model.safetensors")
+
+
+def test_an_unembedding_that_is_said_to_be_tied_is(tmp_path, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tied")
+    original("llama").save_pretrained(folder)
+    tensors = load_file(folder / "model.safetensors")
+    embedding = tensors["model.embed_tokens.weight"]
+    both = {**tensors, "lm_head.weight": embedding.clone()}
+    assert plain(subject_of(changed(folder, tmp_path, both)).activations.loss).isfinite().all()
+    with pytest.raises(CheckpointError, match=r"ties the unembedding .* and they differ"):
+        subject_of(changed(folder, tmp_path, {**both, "lm_head.weight": embedding + 1}))
+
+
+def test_a_task_that_does_not_fit_says_so(folder):
+    def too_long(sizes, device):
+        raise CannotJudge("too few positions.")
+
+    checkpoint = read_checkpoint(folder, "some_model", family(folder))
+    with pytest.raises(CheckpointError, match="too few positions"):
+        causal_lm(reference=folder, task=too_long).build(checkpoint, CPU)
