@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
@@ -12,7 +13,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from mechanistic_claims import CannotJudge, CheckpointError, causal_lm, head, mlp, read_checkpoint
+from mechanistic_claims.measurement.activations import Activations
 from mechanistic_claims.measurement.cases import plain
+from mechanistic_claims.measurement.interventions.verbs import Interventions
 from mechanistic_claims.measurement.subject import Subject
 from mechanistic_claims.model.components import positions
 from tests.conftest import CPU
@@ -269,3 +272,43 @@ def test_a_task_that_does_not_fit_says_so(folder):
     checkpoint = read_checkpoint(folder, "some_model", family(folder))
     with pytest.raises(CheckpointError, match="too few positions"):
         causal_lm(reference=folder, task=too_long).build(checkpoint, CPU)
+
+
+@pytest.mark.parametrize("layer", [1, 2])
+def test_edits_of_late_layers_run_from_there(subject, layer):
+    """With the bits of a whole run: whatever is at the blocks before is not run."""
+    started = []
+    skipping = subject.parts.skipping
+    parts = replace(subject.parts, skipping=lambda at: started.append(at) or skipping(at))
+    activations = Activations(parts)
+    interventions = Interventions(parts, activations, subject.circuits)
+    resumed = interventions.ablate(head(layer, 0), "mean")
+    whole = subject.intervene.ablate(head(layer, 0), "mean")
+    alone = Activations(subject.parts, whole._edits)
+    assert torch.equal(plain(resumed.logits), plain(alone.logits))
+    assert set(started) == {layer}
+    early = subject.parts.sites.layers[0].mixed
+    assert torch.equal(plain(resumed.read(early)), plain(activations.read(early)))
+    assert (plain(activations.logits) - plain(alone.logits)).abs().max() > 1e-3
+
+
+def test_a_run_that_has_other_bits_from_there_is_run_whole(subject):
+    changed = [0]
+
+    @contextmanager
+    def another(layer):
+        changed[0] += 1
+        handle = subject.parts.model.original_model.get_output_embeddings().register_forward_hook(
+            lambda module, given, output: output + 1e-3
+        )
+        try:
+            yield
+        finally:
+            handle.remove()
+
+    parts = replace(subject.parts, skipping=another)
+    activations = Activations(parts)
+    edited = Interventions(parts, activations, subject.circuits).ablate(head(2, 0), "mean")
+    alone = Activations(subject.parts, edited._edits)
+    assert torch.equal(plain(edited.logits), plain(alone.logits))
+    assert changed == [1]

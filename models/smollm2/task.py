@@ -1,0 +1,110 @@
+"""The task: random tokens and the same again, asked for the next token in both halves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import torch
+from einops import repeat
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from mechanistic_claims import CannotJudge, Heatmap, Sizes, plain
+
+SEQUENCES = 32
+FIRST = 0
+"""The token that stands before the first half: the one that begins a text."""
+DRAWN = (1_000, 40_000)
+"""Tokens are drawn from these: the first are special, the last are rare."""
+JUDGED, PICKED = 3, 0
+"""Seeds: heads are picked on the one, and judged on the other."""
+
+
+@dataclass(frozen=True)
+class Repeated:
+    """Sequences of a first token and twice the same `length` random tokens.
+
+    A case is a sequence and a position, asked for the next token: on all rows of the first half but
+    the last, which nothing tells, and on all rows of the second.
+    """
+
+    sizes: Sizes
+    device: torch.device
+    length: int = 50
+    seed: int = JUDGED
+    first: int = FIRST
+
+    is_sample = True
+
+    @classmethod
+    def of(cls, sizes: Sizes, device: torch.device) -> Repeated:
+        """That of a model of some sizes.
+
+        Raises:
+            CannotJudge: it has too few tokens or positions.
+        """
+        if sizes.tokens < DRAWN[1] or sizes.context < 2 * cls.length + 1:
+            raise CannotJudge(
+                f"{sizes.tokens:,} tokens and {sizes.context:,} positions, expected {DRAWN[1]:,} "
+                f"and {2 * cls.length + 1} or more."
+            )
+        return cls(sizes, device)
+
+    @property
+    def others(self) -> Repeated:
+        """Other sequences of the same kind: heads are picked on these."""
+        return replace(self, seed=PICKED)
+
+    def of_length(self, length: int, seed: int | None = None) -> Repeated:
+        """Sequences of another length, or drawn by another seed."""
+        return replace(self, length=length, seed=self.seed if seed is None else seed)
+
+    @cached_property
+    def inputs(self) -> Int[Tensor, "input position"]:
+        """[first, x_1 .. x_S, x_1 .. x_S]."""
+        generator = torch.Generator().manual_seed(self.seed)
+        half = torch.randint(*DRAWN, (SEQUENCES, self.length), generator=generator)
+        twice = repeat(half, "input token -> input (copy token)", copy=2)
+        return torch.nn.functional.pad(twice, (1, 0), value=self.first).to(self.device)
+
+    @property
+    def answer_positions(self) -> tuple[int, ...]:
+        """Every position with a next token."""
+        return tuple(range(2 * self.length))
+
+    @cached_property
+    def labels(self) -> Int[Tensor, " case"]:
+        """The next token."""
+        return self.inputs[:, 1:].flatten()
+
+    @property
+    def second_half(self) -> Bool[Tensor, " case"]:
+        """The cases whose next token was there before, after the same token."""
+        at = torch.arange(2 * self.length, device=self.device) > self.length
+        return at.expand(SEQUENCES, -1).flatten()
+
+    @property
+    def first_half(self) -> Bool[Tensor, " case"]:
+        """The cases of the first half whose token is a random one, as many as of the second."""
+        at = torch.arange(2 * self.length, device=self.device)
+        return ((at > 0) & (at < self.length)).expand(SEQUENCES, -1).flatten()
+
+    def prefix_matching(
+        self, pattern: Float[Tensor, "input query source"], part: slice
+    ) -> Float[Tensor, " input"]:
+        """The mean attention of the second half's rows to what followed their token before."""
+        query = torch.arange(self.length + 1, 2 * self.length, device=pattern.device)
+        return pattern[:, query, query - self.length + 1].mean(dim=-1)
+
+    def sink(
+        self, pattern: Float[Tensor, "input query source"], part: slice
+    ) -> Float[Tensor, " input"]:
+        """The mean attention of all rows but the first to position 0."""
+        return pattern[:, 1:, 0].mean(dim=-1)
+
+    def by_layer(self, scores: Float[Tensor, "input layer head"], title: str, of: str) -> Heatmap:
+        """A score of every head, as a picture."""
+        values: Any = plain(scores).mean(dim=0)
+        return Heatmap(title, values, "layer", "head", of)
