@@ -103,14 +103,12 @@ def run_in_a_fork(*arguments: str | Path, cwd: Path = ROOT, **more: str) -> Run:
         return Run(status, output.read(), junit)
 
 
-def suite(
-    *arguments: str | Path, cwd: Path = ROOT, **more: str
-) -> subprocess.CompletedProcess[str]:
+def suite(*arguments: str | Path, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
     """Run a command of `mechanistic-claims`."""
     with tempfile.TemporaryDirectory() as folder:
         paths = [Path(folder) / name for name in ("output", "errors")]
         output, errors = map(str, paths)
-        status = done(started(suite_main, *arguments, output=output, errors=errors, cwd=cwd, **more))
+        status = done(started(suite_main, *arguments, output=output, errors=errors, cwd=cwd))
         said = (path.read_text(encoding="utf-8") for path in paths)
         return subprocess.CompletedProcess(arguments, status, *said)
 

@@ -113,7 +113,7 @@ def test_its_commands_in_their_repository(fresh, repository):
     survey = run(fresh, "-m", "mechanistic_claims", "survey", "verdicts.json", cwd=repository)
     assert survey.returncode == 0, survey.stderr
     assert "1 checkpoint of min_of_two" in survey.stdout
-    for name in ("new", "report", "survey", "train", "sweep"):
+    for name in ("new", "fetch", "report", "survey", "train", "sweep"):
         assert name in run(fresh, "-m", "mechanistic_claims", "--help", cwd=repository).stdout
     wrong = run(fresh, "-m", "mechanistic_claims", "judge", cwd=repository)
     assert wrong.returncode == 2
