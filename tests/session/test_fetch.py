@@ -6,12 +6,9 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +16,16 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.runs import TOO_LONG, done, run_command, started, suite_main
+from tests.runs import TOO_LONG, done, run_command, started
+from tests.session.fetching import (
+    NOWHERE,
+    Project,
+    little_room_main,
+    offline_main,
+    project_of,
+    without_gguf_main,
+    without_pip_main,
+)
 from tests.session.index import Index
 from tests.session.language import (
     KEY_HEADS,
@@ -32,99 +38,10 @@ from tests.session.language import (
     write_wheel,
 )
 
-NOWHERE = "http://127.0.0.1:9/simple"
-
-
-def offline_main(given: list[str]) -> int:
-    """The command in a process that ends at once if it asks a network itself: pip is another."""
-
-    def listen(event: str, _: object) -> None:
-        if event in ("socket.connect", "socket.getaddrinfo"):
-            print(f"{event}: this process went over the network", flush=True)
-            os._exit(99)
-
-    sys.addaudithook(listen)
-    return suite_main(given)
-
-
-def without_gguf_main(given: list[str]) -> int:
-    sys.modules["gguf"] = None
-    return suite_main(given)
-
-
-def without_pip_main(given: list[str]) -> int:
-    sys.modules["pip"] = None
-    return suite_main(given)
-
-
-def ended(
-    *given: str | Path, main=offline_main, cwd: Path, **variables: str
-) -> subprocess.CompletedProcess[str]:
-    """The command with these arguments, in a process of its own."""
-    with tempfile.TemporaryDirectory() as folder:
-        output, errors = Path(folder) / "output", Path(folder) / "errors"
-        to = {"output": str(output), "errors": str(errors)}
-        status = done(started(main, "fetch", *given, **to, cwd=cwd, **variables))
-        return subprocess.CompletedProcess(given, status, output.read_text(), errors.read_text())
-
-
-@dataclass(frozen=True)
-class Project:
-    """A project with a model `tiny`, a folder where pip finds its wheel, and a user's cache."""
-
-    root: Path
-
-    @property
-    def links(self) -> Path:
-        return self.root / "links"
-
-    @property
-    def cache(self) -> Path:
-        return self.root / "cache" / "mechanistic-claims"
-
-    @property
-    def environment(self) -> dict[str, str]:
-        """No configuration of pip's but this."""
-        return {
-            "XDG_CACHE_HOME": str(self.cache.parent),
-            "PIP_CONFIG_FILE": os.devnull,
-            "PIP_FIND_LINKS": str(self.links),
-            "PIP_INDEX_URL": NOWHERE,
-            "PIP_NO_INDEX": "1",
-            "PIP_NO_CACHE_DIR": "1",
-            "PIP_RETRIES": "1",
-            "PIP_TIMEOUT": "60",
-        }
-
-    def from_index(self, url: str) -> dict[str, str]:
-        return {"PIP_NO_INDEX": "", "PIP_FIND_LINKS": "", "PIP_INDEX_URL": url}
-
-    def fetch(
-        self, *given: str | Path, main=offline_main, **more: str
-    ) -> subprocess.CompletedProcess[str]:
-        return ended("tiny", *given, main=main, cwd=self.root, **self.environment | more)
-
-    def refuses(self, *given: str | Path, main=offline_main, **more: str) -> str:
-        """What is said; nothing is left in the cache."""
-        refused = self.fetch(*given, main=main, **more)
-        assert refused.returncode == 2, refused.stdout + refused.stderr
-        assert [*self.cache.glob("*")] == []
-        said = refused.stderr.splitlines()[-1]
-        assert said.startswith("mechanistic-claims fetch: "), refused.stderr
-        return said
-
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory) -> Tiny:
     return Tiny(tmp_path_factory.mktemp("tiny")).write()
-
-
-def project_of(tiny: Tiny, root: Path) -> Project:
-    project = Project(root)
-    project.links.mkdir()
-    shutil.copy(tiny.wheel, project.links)
-    write_model(root, tiny.wheel)
-    return project
 
 
 @pytest.fixture
@@ -285,7 +202,7 @@ def test_what_transformers_cannot_read_is_told(tiny, project):
     shutil.rmtree(project.root / "models")
     write_model(project.root, wheel)
     said = project.refuses()
-    assert "can't convert tiny.gguf" in said
+    assert "can't read tiny.gguf" in said
     assert 'python -m pip install "mechanistic-claims[language]"' in said
 
 
@@ -343,6 +260,13 @@ def test_a_place_that_cannot_be_written(project):
     a_file = next(project.links.iterdir())
     said = project.refuses(f"--folder={a_file / 'mine'}")
     assert "give another place with --folder" in said
+
+
+@pytest.mark.slow
+def test_weights_for_which_there_is_no_room(project):
+    said = project.refuses(main=little_room_main)
+    assert "File too large" in said
+    assert "Make room" in said
 
 
 def test_models_of_which_nothing_is_fetched(project):

@@ -17,7 +17,7 @@ from safetensors import safe_open
 
 from models.smollm2 import WEIGHTS
 from tests.runs import ROOT
-from tests.session.test_fetch import ended
+from tests.session.fetching import ended
 
 pytestmark = pytest.mark.slow
 QUESTION, IDS, ANSWER = "The capital of France is", [504, 3575, 282, 4649, 314], " Paris"
