@@ -16,7 +16,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.runs import TOO_LONG, done, run_command, started
+from tests.runs import done, run_command, started
 from tests.session.fetching import (
     NOWHERE,
     Project,
@@ -235,7 +235,7 @@ def test_interrupted_while_it_downloads(tiny, project, tmp_path, by, status):
     with Index(tiny.wheel, waits=True).serving() as index:
         variables = project.environment | project.from_index(index.url)
         process = started(offline_main, "fetch", "tiny", **to, cwd=project.root, **variables)
-        assert index.asked.wait(TOO_LONG)
+        assert index.asked.wait(60)
         os.kill(process.pid, by)
         assert done(process) == status
     assert [*project.cache.iterdir()] == []
