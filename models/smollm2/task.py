@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -13,7 +14,8 @@ from torch import Tensor
 
 from mechanistic_claims import CannotJudge, Heatmap, Sizes, plain
 
-SEQUENCES = 32
+SEQUENCES, MANY = 32, 96
+"""Of those on which the model answers, and of those on which its heads are only looked at."""
 FIRST = 0
 """The token that stands before the first half: the one that begins a text."""
 DRAWN = (1_000, 40_000)
@@ -35,6 +37,7 @@ class Repeated:
     length: int = 50
     seed: int = JUDGED
     first: int = FIRST
+    count: int = SEQUENCES
 
     is_sample = True
 
@@ -57,15 +60,20 @@ class Repeated:
         """Other sequences of the same kind: heads are picked on these."""
         return replace(self, seed=PICKED)
 
-    def of_length(self, length: int, seed: int | None = None) -> Repeated:
-        """Sequences of another length, or drawn by another seed."""
-        return replace(self, length=length, seed=self.seed if seed is None else seed)
+    @property
+    def many(self) -> Repeated:
+        """More of the same, on which heads are looked at: that takes less than answers."""
+        return replace(self, count=MANY)
+
+    def of_length(self, length: int) -> Repeated:
+        """Sequences in which so many tokens come again."""
+        return replace(self, length=length)
 
     @cached_property
     def inputs(self) -> Int[Tensor, "input position"]:
         """[first, x_1 .. x_S, x_1 .. x_S]."""
         generator = torch.Generator().manual_seed(self.seed)
-        half = torch.randint(*DRAWN, (SEQUENCES, self.length), generator=generator)
+        half = torch.randint(*DRAWN, (self.count, self.length), generator=generator)
         twice = repeat(half, "input token -> input (copy token)", copy=2)
         return torch.nn.functional.pad(twice, (1, 0), value=self.first).to(self.device)
 
@@ -83,13 +91,13 @@ class Repeated:
     def second_half(self) -> Bool[Tensor, " case"]:
         """The cases whose next token was there before, after the same token."""
         at = torch.arange(2 * self.length, device=self.device) > self.length
-        return at.expand(SEQUENCES, -1).flatten()
+        return at.expand(self.count, -1).flatten()
 
     @property
     def first_half(self) -> Bool[Tensor, " case"]:
         """The cases of the first half whose token is a random one, as many as of the second."""
         at = torch.arange(2 * self.length, device=self.device)
-        return ((at > 0) & (at < self.length)).expand(SEQUENCES, -1).flatten()
+        return ((at > 0) & (at < self.length)).expand(self.count, -1).flatten()
 
     def prefix_matching(
         self, pattern: Float[Tensor, "input query source"], part: slice
@@ -103,6 +111,14 @@ class Repeated:
     ) -> Float[Tensor, " input"]:
         """The mean attention of all rows but the first to position 0."""
         return pattern[:, 1:, 0].mean(dim=-1)
+
+    def share_of_strongest(
+        self, places: Sequence[tuple[int, int]], scores: Float[Tensor, "input layer head"]
+    ) -> Float[Tensor, " input"]:
+        """The share of some heads that are among as many strongest ones on each input."""
+        own = scores.flatten(1).topk(len(places), dim=1).indices
+        given = torch.tensor([layer * scores.shape[2] + index for layer, index in places])
+        return (own.unsqueeze(-1) == given.to(own.device)).any(dim=-1).double().mean(dim=1)
 
     def by_layer(self, scores: Float[Tensor, "input layer head"], title: str, of: str) -> Heatmap:
         """A score of every head, as a picture."""

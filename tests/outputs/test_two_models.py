@@ -76,7 +76,7 @@ def test_the_summary_on_github_tells_the_models_apart(two_models, tmp_path):
     judged(two_models, of=("three_wrong.pt",), **on_github)
     written = summary.read_text()
     assert "### runs/three\\_wrong.pt\n" in written
-    assert "No checkpoint of min\\_of\\_two: its claims were not judged." in written
+    assert "Not judged: no checkpoint of min\\_of\\_two was given." in written
 
 
 def test_a_baseline_of_one_model_is_compared_with_that_one(two_models, tmp_path):
