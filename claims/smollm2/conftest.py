@@ -3,9 +3,8 @@
 from types import SimpleNamespace
 
 import pytest
-from einops import reduce
 
-from mechanistic_claims import head, plain
+from mechanistic_claims import head
 
 COUNT = 8
 """So many are picked: the eighth matches twice as much as the median head of the layers around."""
@@ -15,9 +14,7 @@ COUNT = 8
 def heads(task, activations):
     """The induction heads: their places in order, the strongest one, and all of them together."""
     others = task.others
-    scores = plain(activations.on(others).by_head(others.prefix_matching))
-    of_heads = reduce(scores, "input layer head -> (layer head)", "mean")
-    places = [divmod(int(at), scores.shape[2]) for at in of_heads.topk(COUNT).indices]
+    places = others.strongest(activations.on(others).by_head(others.prefix_matching), COUNT)
     each = [head(layer, index) for layer, index in places]
     return SimpleNamespace(places=places, strongest=each[0], together=sum(each[1:], start=each[0]))
 

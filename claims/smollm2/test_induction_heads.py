@@ -40,7 +40,7 @@ def test_four_match_it_with_half_of_their_attention(heads, matching, verdict, at
 
 @quantitative
 @evidence("activations")
-@pytest.mark.parametrize(("length", "at_least"), [(20, 0.7), (100, 0.9)])
+@pytest.mark.parametrize(("length", "at_least"), [(20, 0.65), (100, 0.7)])
 def test_they_are_the_same_at_another_length(task, activations, heads, verdict, length, at_least):
     """They are the same heads where {length} tokens come again: {at_least} of the eight or more.
 

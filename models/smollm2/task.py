@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 import torch
-from einops import repeat
+from einops import reduce, repeat
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
@@ -111,6 +111,13 @@ class Repeated:
     ) -> Float[Tensor, " input"]:
         """The mean attention of all rows but the first to position 0."""
         return pattern[:, 1:, 0].mean(dim=-1)
+
+    def strongest(
+        self, scores: Float[Tensor, "input layer head"], count: int
+    ) -> list[tuple[int, int]]:
+        """The places, (layer, head), of the greatest scores in the mean over inputs, in order."""
+        of_heads = reduce(plain(scores), "input layer head -> (layer head)", "mean")
+        return [divmod(int(at), scores.shape[2]) for at in of_heads.topk(count).indices]
 
     def share_of_strongest(
         self, places: Sequence[tuple[int, int]], scores: Float[Tensor, "input layer head"]

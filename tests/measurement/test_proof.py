@@ -22,7 +22,7 @@ HALVES = (torch.bfloat16, torch.float16)
 DTYPES = (torch.float64, torch.float32, *HALVES)
 KINDS = [Kind(layers, heads, mlp) for layers, heads, mlp in product((1, 2), (1, 2), (None, "relu"))]
 FEW = Questions(count=2)
-NARROW = 1e-9
+NARROW = 1e-6
 """How wide a logit of so small a model may be in exact arithmetic, over the greatest of all."""
 SHARP = (0.0, 1.0, 30.0, 1000.0)
 """Times the scores of random weights: all attention alike, and all of it on one position."""
