@@ -74,7 +74,7 @@ class Project:
     def environment(self) -> dict[str, str]:
         """No configuration of pip's but this."""
         return {
-            "XDG_CACHE_HOME": str(self.cache.parent),
+            "MECHANISTIC_CLAIMS_CACHE": str(self.cache),
             "PIP_CONFIG_FILE": os.devnull,
             "PIP_FIND_LINKS": str(self.links),
             "PIP_INDEX_URL": NOWHERE,

