@@ -192,7 +192,7 @@ def test_what_its_kind_makes_inexact_is_refused(kind, subject):
         pattern = plain(subject.activations.pattern(head(1, 2)))[:, :-1]
         assert torch.allclose(scores.masked_fill(later, -torch.inf).softmax(-1), pattern, atol=1e-6)
     else:
-        with pytest.raises(CannotJudge, match="positions rotate queries and keys"):
+        with pytest.raises(CannotJudge, match="no softmax of what its hooks hold"):
             _ = subject.activations.scores
         with pytest.raises(CannotJudge, match="there are no positions in the stream"):
             subject.activations.written(positions)
@@ -312,3 +312,29 @@ def test_a_run_that_has_other_bits_from_there_is_run_whole(subject):
     alone = Activations(subject.parts, edited._edits)
     assert torch.equal(plain(edited.logits), plain(alone.logits))
     assert changed == [1]
+
+
+def test_a_layer_that_does_not_add_what_its_heads_write_is_refused(tmp_path):
+    """OLMo 2 has a norm behind its attention: no head's part of the stream is known."""
+    from transformers import AutoModelForCausalLM, Olmo2Config
+
+    sizes = {"hidden_size": WIDTH, "num_hidden_layers": 2, "num_attention_heads": HEADS}
+    config = Olmo2Config(vocab_size=TOKENS, intermediate_size=64, pad_token_id=0, **sizes)
+    AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path)
+    with pytest.raises(CheckpointError, match=r"is not what its heads write|the bridge"):
+        subject_of(tmp_path)
+
+
+def test_positions_that_are_learned_do_not_make_scores_products(tmp_path):
+    """GPT-2 may divide the scores of each layer by its number: then they are others."""
+    from transformers import AutoModelForCausalLM
+
+    config = configurations()["gpt2"]
+    config.scale_attn_by_inverse_layer_idx = True
+    model = AutoModelForCausalLM.from_config(config)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.2)
+    model.save_pretrained(tmp_path)
+    with pytest.raises(CannotJudge, match="no softmax of what its hooks hold"):
+        _ = subject_of(tmp_path).activations.scores
