@@ -177,6 +177,8 @@ def test_answers_whose_logits_are_not_kept_are_the_same(folder, subject, monkeyp
     asked = plain(other.prediction).clone()
     asked[::2] = -1
     assert plain(other.answers(asked)).tolist() == [False, True] * (len(asked) // 2)
+    with pytest.raises(CannotJudge, match="labels have no logit"):
+        other.answers(asked + TOKENS)
     with pytest.raises(CannotJudge, match="220 answers of 97 logits are not kept"):
         _ = other.logits
 
