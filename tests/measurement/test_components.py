@@ -113,7 +113,7 @@ def test_cut(kind, edge, how):
         readers = [("mlp", into.parts[0].layer)]
     else:
         name = {"queries": "query", "keys": "key", "values": "value"}[into.kind]
-        readers = [(name, into.layer, index) for index in into.heads]
+        readers = [(name, *of) for of in into.heads]
 
     def read(reader, stream):
         return stream - was + becomes if reader in readers else stream

@@ -12,7 +12,15 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from mechanistic_claims import CannotJudge, CheckpointError, causal_lm, head, mlp, read_checkpoint
+from mechanistic_claims import (
+    CannotJudge,
+    CheckpointError,
+    causal_lm,
+    head,
+    mlp,
+    read_checkpoint,
+    whole_groups,
+)
 from mechanistic_claims.measurement.activations import Activations
 from mechanistic_claims.measurement.cases import plain
 from mechanistic_claims.measurement.interventions.verbs import Interventions
@@ -137,6 +145,73 @@ def test_a_head_is_ablated_as_by_hand(kind, subject, how):
     assert (found - plain(subject.activations.logits)).abs().max() > 1e-2
 
 
+SOME = {"queries": head(1, 1) + head(1, 3) + head(2, 0), "keys": head(1, 4) + head(2, 0)}
+SOME["values"] = SOME["keys"]
+OF_LLAMA = {"queries": "q_proj", "keys": "k_proj", "values": "v_proj"}
+
+
+@contextmanager
+def edge_by_hand(kind, change, reads, heads):
+    """Some columns of a projection are those of a stream with a change, through the norm again."""
+    model, width, handles = original(kind), WIDTH // HEADS, []
+    sharing = 3 if kind == "llama" and reads != "queries" else 1
+    layers = model.model.layers if kind == "llama" else model.transformer.h
+    for layer in {part.layer for part in heads.parts}:
+        slots = sorted({p.index // sharing for p in heads.parts if p.layer == layer})
+        block, given = layers[layer], []
+        handles.append(
+            block.register_forward_pre_hook(lambda m, stream, g=given: g.append(stream[0] + change))
+        )
+        norm = block.input_layernorm if kind == "llama" else block.ln_1
+        project = (
+            getattr(block.self_attn, OF_LLAMA[reads]) if kind == "llama" else block.attn.c_attn
+        )
+        offset = 0 if kind == "llama" else WIDTH * list(OF_LLAMA).index(reads)
+        columns = [offset + slot * width + at for slot in slots for at in range(width)]
+
+        def changed(module, given, output, g=given, norm=norm, columns=columns):
+            edited = output.clone()
+            edited[..., columns] = module.forward(norm(g.pop()))[..., columns]
+            return edited
+
+        handles.append(project.register_forward_hook(changed))
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@pytest.mark.parametrize("reads", list(SOME))
+def test_an_edge_into_heads_of_several_layers_is_cut_as_by_hand(kind, subject, reads):
+    """Each reads the stream of that very run, through its norm; a group is a reader as a whole."""
+    assert subject.weights.sharing == (3 if kind == "llama" else 1)
+    heads = SOME[reads] if reads == "queries" else whole_groups(SOME[reads], subject.weights)
+    assert len(heads) == (6 if kind == "llama" and reads != "queries" else len(SOME[reads]))
+    found = plain(subject.intervene.cut(head(0, 2), getattr(heads, reads), "mean").logits)
+    if kind.startswith("neox"):
+        assert (found - plain(subject.activations.logits)).abs().max() > 1e-3
+        return  # its projection is one of all three, heads among heads
+    written = plain(subject.activations.written(head(0, 2)))
+    change = written.mean(dim=0) - written
+    with edge_by_hand(kind, change, reads, heads):
+        logits = expected(kind, subject.task.inputs)[:, :-1].flatten(0, 1)
+    assert (found - logits).abs().max() < 2e-4
+    assert (found - plain(subject.activations.logits)).abs().max() > 1e-2
+
+
+def test_other_inputs_are_edited_as_the_first_ones(kind, subject):
+    other = Text(subject.parts.task.sizes, CPU)
+    other.inputs = other.inputs.flip(0)
+    other.labels = other.inputs[:, 1:].flatten()
+    there = subject.intervene.on(other)
+    first, flipped = (one.ablate(head(1, 2), "mean") for one in (subject.intervene, there))
+    loss, of_flipped = (plain(one.loss).reshape(20, -1) for one in (first, flipped))
+    assert (loss - of_flipped.flip(0)).abs().max() < 1e-4
+    assert (loss - of_flipped).abs().max() > 1e-2
+    assert there.done == subject.intervene.done
+
+
 def test_heads_write_what_the_layer_adds(kind, subject):
     layer = subject.parts.sites.layers[1]
     written = sum(plain(subject.activations.written(head(1, h))) for h in range(HEADS))
@@ -186,8 +261,9 @@ def test_answers_whose_logits_are_not_kept_are_the_same(folder, subject, monkeyp
 def test_what_its_kind_makes_inexact_is_refused(kind, subject):
     with pytest.raises(CannotJudge, match="a norm stands between"):
         subject.circuits.qk(head(0, 0))
-    with pytest.raises(CannotJudge, match="heads share keys" if kind == "llama" else "LayerNorm"):
-        subject.intervene.cut(head(0, 0), head(1, 0).keys, "mean")
+    if kind == "llama":
+        with pytest.raises(CannotJudge, match=r"head 1\.1 has its keys in common with 1\.0, 1\.2"):
+            subject.intervene.cut(head(0, 0), head(1, 1).keys, "mean")
     if kind == "gpt2":
         later = torch.ones(LENGTH - 1, LENGTH, dtype=torch.bool).triu(1)
         scores = plain(subject.activations.scores)[:, 1, 2].reshape(20, LENGTH - 1, LENGTH)
