@@ -223,9 +223,10 @@ def test_heads_write_what_the_layer_adds(kind, subject):
 
 def test_every_site_is_read_and_edited(subject):
     sites = subject.parts.sites
-    for site in filter(None, vars(sites.layers[1]).values()):
+    ends = (sites.embedding, sites.positions, sites.final_residual, sites.unembedded)
+    for site in filter(None, (*vars(sites.layers[1]).values(), *ends)):
         values = plain(subject.activations.read(site))
-        outcome = subject.intervene.put(site, values.flip(0))
+        outcome = subject.intervene.put(site, torch.zeros_like(values))
         assert (plain(outcome.logits) - plain(subject.activations.logits)).abs().max() > 1e-4, site
 
 
