@@ -10,7 +10,7 @@ import re
 import pytest
 import torch
 
-from mechanistic_claims.model.run import NOT_THERE
+from mechanistic_claims.model.run import NOT_THERE, SWITCHED_OFF
 from tests.model.small_llama import (
     D_MODEL,
     HEADS,
@@ -183,13 +183,16 @@ def test_heads_in_a_row_share_keys_and_values(network, letter):
 @pytest.mark.parametrize("gate", GATED)
 @known
 def test_it_is_refused_until_it_is_asked_for(network, gate):
-    """Hooks of single readers raise ValueError until their switch is on.
+    """Hooks of single readers raise ValueError until their switch is on, in the words `run` reads.
 
-    We name none of them: an author's edit there ends in an error, never in a verdict.
+    We name none of them, and `run` makes an author's edit there CannotJudge.
     """
     for site in GATED[gate]:
-        with pytest.raises(ValueError, match=rf"Call {gate}\(True\) first"):
+        with pytest.raises(ValueError, match=rf"Call {gate}\(True\) first") as caught:
             logits(network, (f"blocks.0.hook_{site}", zero))
+        said = re.match(SWITCHED_OFF, str(caught.value))
+        assert said
+        assert said.groups() == (f"blocks.0.hook_{site}", gate.removeprefix("set_"))
 
 
 @known

@@ -230,6 +230,12 @@ def test_every_site_is_read_and_edited(subject):
         assert (plain(outcome.logits) - plain(subject.activations.logits)).abs().max() > 1e-4, site
 
 
+def test_a_site_that_is_used_only_if_it_is_asked_for(subject):
+    said = "nothing passes blocks.1.hook_q_input: the model is run without use_split_qkv_input"
+    with pytest.raises(CannotJudge, match=said):
+        subject.activations.read("blocks.1.hook_q_input")
+
+
 def test_all_heads_are_scored_in_one_run(subject):
     def to_the_first(pattern, part):
         assert pattern.shape == (len(subject.task.inputs[part]), LENGTH, LENGTH)
