@@ -26,7 +26,7 @@ STEPS = (
             "weights": "composition.keys_are_matched_through_it",
             "intervention": "composition.it_is_read_as_keys",
         },
-        pictured="weights",
+        pictured="activations",
     ),
     Step(
         "They copy what they attend to into the answer.",

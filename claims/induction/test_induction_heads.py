@@ -16,7 +16,7 @@ def test_they_match_the_prefix(task, activations, heads, verdict, at_least):
     """
     pattern = activations.pattern(heads.strongest)
     matched = prefix_matching(pattern, task.inputs, task.in_second_copy)
-    picture = task.attention(pattern, "Attention of an induction head")
+    picture = task.attention({heads.strongest: pattern}, "Attention of an induction head")
     verdict(mean(matched, between=(0, 1)), at_least=at_least, picture=picture)
 
 
@@ -47,11 +47,11 @@ def test_without_them_the_copy_is_lost(task, activations, heads, intervene, verd
     What all induction heads write is replaced at every position.
     """
     without = intervene.ablate(heads.induction, how)
-    patterns = [activations.pattern(one) for one in heads.induction]
+    patterns = {one: activations.pattern(one) for one in heads.induction}
     verdict(
         mean((without.loss - activations.loss)[task.second_copy]),
         at_least=at_least,
-        picture=task.attention_of_all(patterns, "Attention of the induction heads"),
+        picture=task.attention(patterns, "Attention of the induction heads"),
     )
 
 

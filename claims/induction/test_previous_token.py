@@ -25,7 +25,9 @@ def test_it_attends_to_the_previous_token(task, weights, activations, heads, ver
         score(heads.previous_token),
         at_least=at_least,
         beside=map(score, others_like(heads.previous_token, weights)),
-        picture=task.attention(pattern, "Attention of the previous-token head"),
+        picture=task.attention(
+            {heads.previous_token: pattern}, "Attention of the previous-token head"
+        ),
     )
 
 
@@ -67,9 +69,9 @@ def test_no_other_head_of_its_layer_does_it(task, activations, heads, intervene,
         intervene.ablate(component, "mean").loss[task.second_copy]
         for component in (heads.previous_token, heads.others)
     )
-    patterns = [activations.pattern(one) for one in heads.previous_token + heads.others]
+    patterns = {one: activations.pattern(one) for one in heads.previous_token + heads.others}
     verdict(
         mean(without - without_others),
         at_least=at_least,
-        picture=task.attention_of_all(patterns, "Attention of the heads of the first layer"),
+        picture=task.attention(patterns, "Attention of the heads of the first layer"),
     )

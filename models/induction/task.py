@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
-from einops import rearrange
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from mechanistic_claims import CannotJudge, Heatmap, Sizes
+from mechanistic_claims import Attention, CannotJudge, Component, Sizes, plain
 
 SEQUENCES = 256
 SEED = 2**40 + 1
@@ -138,19 +137,15 @@ class Task:
         return self.in_second_copy.flatten()
 
     def attention(
-        self, pattern: Float[Tensor, "input query source"], title: str, sequence: int = 0
-    ) -> Heatmap:
-        """The attention of a head on one sequence as a picture."""
+        self, patterns: Mapping[Component, Float[Tensor, "input query source"]], title: str
+    ) -> Attention:
+        """What heads attend to, as a picture: the first two copies of the shortest block."""
+        sequence = int(self.lengths.argmin())
         length = int(self.lengths[sequence])
-        title = f"{title}: blocks of {length} tokens"
-        return Heatmap(title, pattern[sequence], "from (position)", "to (position)", "attention")
-
-    def attention_of_all(
-        self, patterns: Sequence[Float[Tensor, "input query source"]], title: str, sequence: int = 0
-    ) -> Heatmap:
-        """The attention of several heads on one sequence, one beside the other."""
-        beside = rearrange(
-            [p[sequence] for p in patterns], "head query source -> query (head source)"
+        shown = slice(self.offset + 2 * length)
+        return Attention(
+            f"{title}: {length} tokens, twice",
+            torch.stack([plain(of_one)[sequence, shown, shown] for of_one in patterns.values()]),
+            [*map(str, self.inputs[sequence, shown].tolist())],
+            [*map(str, patterns)],
         )
-        across = f"to (position), {len(patterns)} heads one after another"
-        return Heatmap(title, beside, "from (position)", across, "attention")

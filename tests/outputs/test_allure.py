@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from mechanistic_claims.measurement.pictures_of_heads import Beside
+from mechanistic_claims.outputs.allure_results import beside_others
+from mechanistic_claims.verdict.headings import Heading
+from mechanistic_claims.verdict.record import Held, Record, Told
+from mechanistic_claims.verdict.verdict import held_to
 from models.min_of_two import FAMILY
 from tests.conftest import CHECKPOINTS
 from tests.runs import run_command
@@ -90,6 +96,22 @@ def test_a_refuted_claim_has_its_numbers_too(two_runs):
     assert "refuted of" in result["statusDetails"]["message"]
     assert "self = " not in result["statusDetails"].get("trace", "")
     assert {a["type"] for a in result["attachments"]} == {"text/csv", "image/png"}
+
+
+@pytest.mark.parametrize(
+    ("bound", "lines"),
+    [
+        ({"at_least": 0.25}, {"at least": 0.25}),
+        ({"within": (0.25, 0.75)}, {"at least": 0.25, "at most": 0.75}),
+    ],
+)
+def test_what_stands_beside_other_sets_is_shown_so(bound, lines):
+    told = Told("a", "m", "part", "A sentence.", "weights", how_measured="share of t\n\nOf all.")
+    record = Record(told, Held("a.pt", "m"), Heading.HOLDS, held_to(0.5, beside=[0.1], **bound))
+    title = "Beside other sets of components"
+    assert beside_others(record) == Beside(title, 0.5, (0.1,), "share of t", lines)
+    assert beside_others(replace(record, verdict=held_to(0.5, **bound))) is None
+    assert beside_others(replace(record, verdict=None)) is None
 
 
 @pytest.mark.slow

@@ -42,9 +42,11 @@ def twice(spread_of_ov):
 """
 
 
-def judged(folder: Path, lines: str, mark: str = "") -> tuple[int, str, dict[str, object]]:
+def judged(
+    folder: Path, lines: str, mark: str = "", more: tuple[str, ...] = ()
+) -> tuple[int, str, dict[str, object]]:
     claim = CLAIM.format(lines=lines).replace("@evidence", f"{mark}@evidence")
-    status, output = in_project(folder, claim)
+    status, output = in_project(folder, claim, *more)
     found = json.loads((folder / "found").read_text())
     checked_of(found["checkpoints"])  # it is read back as it was
     return status, output, found["checkpoints"][0]["claims"][0]
@@ -81,15 +83,19 @@ def test_a_rival_that_is_not_excluded_fails_the_run(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("other", "heading"), [(0.2, Heading.HOLDS), (0.4, Heading.NOT_PARTICULAR)]
+    ("other", "heading", "more"),
+    [(0.2, Heading.HOLDS, ()), (0.4, Heading.NOT_PARTICULAR, ("--alluredir=results",))],
 )
-def test_what_other_sets_keep_too_is_not_particular(tmp_path, other, heading):
+def test_what_other_sets_keep_too_is_not_particular(tmp_path, other, heading, more):
     lines = f"verdict(0.5 if {TRAINED} else 0.0, at_least=0.3, beside=[0.1, {other}])"
-    status, output, claim = judged(tmp_path, lines)
+    status, output, claim = judged(tmp_path, lines, more=more)
     assert status == 0, output
     assert claim["heading"] == heading.word
     assert claim["beside"] == [0.1, other]
     assert ("1 say nothing" in output) == (heading is Heading.NOT_PARTICULAR)
+    results = map(Path.read_text, (tmp_path / "results").glob("*-result.json"))
+    pictures = [one["name"] for text in results for one in json.loads(text)["attachments"]]
+    assert pictures == ["Beside other sets of components"] * len(more)
 
 
 def test_other_sets_have_as_many_heads_of_each_layer(small):
