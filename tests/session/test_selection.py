@@ -29,7 +29,7 @@ NO_GPU = "there is a GPU here, and this is about machines without one"
     ],
 )
 def test_as_many_workers_as_help(cores, checkpoints, gpu_gib, workers):
-    assert useful_workers(cores, checkpoints, gpu_gib) == workers
+    assert useful_workers(cores, [1.25] * checkpoints, gpu_gib, None) == workers
 
 
 def test_cores_are_those_of_the_affinity():
