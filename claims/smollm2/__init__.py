@@ -7,7 +7,14 @@ predicted any more. Heads are picked on other random sequences than those that t
 
 from mechanistic_claims import Step
 
-STORY = ("behavior", "induction_heads", "attention_sink")
+STORY = (
+    "behavior",
+    "previous_token",
+    "induction_heads",
+    "attention_sink",
+    "indirect_objects",
+    "completions",
+)
 """The parts in the order in which they are told: the files test_<part>.py."""
 
 STEPS = (

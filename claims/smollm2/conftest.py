@@ -1,25 +1,105 @@
-"""Which heads are induction heads: picked on other sequences than those that they are judged on."""
+"""Which heads are which: picked on other sequences and prompts than those they are judged on."""
 
 from types import SimpleNamespace
 
 import pytest
 
 from mechanistic_claims import head
+from models.smollm2.task import strongest, together
 
 COUNT = 8
 """So many are picked: the eighth matches twice as much as the median head of the layers around."""
+MOVERS_AT = 23
+"""The layer of the name movers: S-inhibition heads are looked for in the layers before it."""
 
 
 @pytest.fixture(scope="session")
 def heads(task, activations):
-    """The induction heads: their places in order, the strongest one, and all of them together."""
+    """The induction heads, and two that attend to the previous token, the stronger one first."""
     others = task.others
-    places = others.strongest(activations.on(others).by_head(others.prefix_matching), COUNT)
-    each = [head(layer, index) for layer, index in places]
-    return SimpleNamespace(places=places, strongest=each[0], together=sum(each[1:], start=each[0]))
+    there = activations.on(others)
+    places = strongest(there.by_head(others.prefix_matching), COUNT)
+    first = min(layer for layer, _ in places)
+    previous, rival = strongest(there.by_head(others.previous_token), 2)
+    return SimpleNamespace(
+        places=places,
+        strongest=head(*places[0]),
+        together=together(places),
+        earliest=together([place for place in places if place[0] == first]),
+        later=together([place for place in places if place[0] != first] or places[:1]),
+        previous_token=head(*previous),
+        rival=head(*rival),
+    )
 
 
 @pytest.fixture(scope="session")
 def matching(task, activations):
     """The prefix matching of every head on each of many sequences."""
     return activations.on(task.many).by_head(task.prefix_matching)
+
+
+@pytest.fixture(scope="session")
+def matched_by_all(task, heads):
+    """`matched_by_all(activations)`: the mean prefix matching of the eight, on each sequence."""
+
+    def matched(activations):
+        of_heads = activations.by_head(task.prefix_matching)
+        return sum(of_heads[:, layer, index] for layer, index in heads.places) / COUNT
+
+    return matched
+
+
+@pytest.fixture(scope="session")
+def unembedding(weights):
+    """W_U, after the gain of the norm before it."""
+    return weights["model.norm.weight"].unsqueeze(-1) * weights.W_U
+
+
+@pytest.fixture(scope="session")
+def copying(task, activations, heads, unembedding):
+    """Of the earliest induction heads, and of the later ones, how often each copies a token."""
+    return {
+        heads_of: [task.copied(activations.value_outputs(one), unembedding) for one in heads_of]
+        for heads_of in (heads.earliest, heads.later)
+    }
+
+
+@pytest.fixture(scope="session")
+def prompts(task):
+    """Prompts that ask for an indirect object."""
+    return task.prompts
+
+
+@pytest.fixture(scope="session")
+def answers(activations, prompts):
+    """What the model does on these prompts."""
+    return activations.on(prompts)
+
+
+@pytest.fixture(scope="session")
+def edit(intervene, prompts):
+    """Ablations and patches on these prompts."""
+    return intervene.on(prompts)
+
+
+@pytest.fixture(scope="session")
+def movers(task, activations, unembedding):
+    """Heads of indirect objects, picked by what they attend to and write on other prompts.
+
+    Name movers are the four that write most of the name asked for among the 16 that attend to it
+    most. The head against the subject, and the one against the answer, write least of either.
+    """
+    others = task.other_prompts
+    there = activations.on(others)
+    attending = strongest(there.by_head(others.end_to_object), 16)
+    of_answer = there.written_along(unembedding[:, others.labels].T)
+    of_subject = there.written_along(unembedding[:, others.subject].T)
+    by_writing = strongest(of_answer, of_answer[0].numel())
+    to_subject = strongest(there.by_head(others.end_to_subject)[:, :MOVERS_AT], 2)
+    return SimpleNamespace(
+        places=[place for place in by_writing if place in attending][:4],
+        against_subject=head(*strongest(-of_subject, 1)[0]),
+        against_answer=head(*by_writing[-1]),
+        inhibitors=together(to_subject),
+        duplicates=together(strongest(there.by_head(others.subject_to_itself), 6)),
+    )

@@ -1,8 +1,9 @@
 """How it does that: heads that attend to what followed the same token before."""
 
 import pytest
+import torch
 
-from mechanistic_claims import evidence, mean, others_like, quantitative
+from mechanistic_claims import Beside, evidence, head, mean, others_like, quantitative, refuted
 
 OTHER_SETS = 8
 
@@ -26,7 +27,9 @@ def test_one_matches_the_prefix(task, heads, matching, verdict, at_least):
 
 @evidence("activations")
 @pytest.mark.parametrize("at_least", [0.5])
-def test_four_match_it_with_half_of_their_attention(heads, matching, verdict, at_least):
+def test_four_match_it_with_half_of_their_attention(
+    task, activations, heads, matching, verdict, at_least
+):
     """Four heads do so with half of their attention or more.
 
     mean over sequences and rows of the least of the four heads' pattern[q, q − 50 + 1]
@@ -35,7 +38,10 @@ def test_four_match_it_with_half_of_their_attention(heads, matching, verdict, at
     """
     each = [matching[:, layer, index] for layer, index in heads.places[:4]]
     weakest = each[0].minimum(each[1]).minimum(each[2]).minimum(each[3])
-    verdict(mean(weakest, between=(0, 1)), at_least=at_least)
+    short = activations.on(task.shown)
+    patterns = {one: short.pattern(one) for one in (head(*place) for place in heads.places[:4])}
+    picture = task.shown.attention(patterns, "Attention of four induction heads")
+    verdict(mean(weakest, between=(0, 1)), at_least=at_least, picture=picture)
 
 
 @quantitative
@@ -54,16 +60,78 @@ def test_they_are_the_same_at_another_length(task, activations, heads, verdict, 
     verdict(mean(task.share_of_strongest(heads.places, own), between=(0, 1)), at_least=at_least)
 
 
-@evidence("intervention")
-@pytest.mark.parametrize("at_least", [5])
-def test_without_them_it_is_lost(task, activations, heads, intervene, verdict, at_least):
-    """Without the eight heads the loss on the second half rises by {at_least} nats or more.
+@quantitative
+@evidence("activations")
+@pytest.mark.parametrize("at_least", [0.65])
+def test_they_are_the_same_after_another_first_token(task, activations, heads, verdict, at_least):
+    """They are the same heads after the token that begins a message: {at_least} of the eight.
 
-    mean over sequences of the rise of the loss on the second half, the eight ablated (mean)
-
-    What they write at each position is replaced by its mean over sequences, in the real model.
+    mean over sequences of the share of the eight that are among its own eight strongest heads
     """
-    without = intervene.ablate(heads.together, "mean")
+    other = task.beginning_otherwise
+    own = activations.on(other).by_head(other.prefix_matching)
+    verdict(mean(task.share_of_strongest(heads.places, own), between=(0, 1)), at_least=at_least)
+
+
+@evidence("activations")
+@pytest.mark.parametrize("at_least", [0.7])
+def test_five_of_them_copy(copying, heads, verdict, at_least):
+    """Five of them copy what they attend to, in context: {at_least} of the time or more.
+
+    mean over sequences of the least of the five of the share of positions t, j with
+    logit[x_t] written of t > logit[x_t] written of j
+
+    What a head would write of a position, were all of its attention there, goes to the logits
+    through the gain of the last norm. They are those of later layers than the earliest.
+    """
+    least = torch.stack(copying[heads.later]).amin(dim=0)
+    verdict(mean(least, between=(0, 1)), at_least=at_least)
+
+
+@evidence("activations")
+@pytest.mark.parametrize("within", [(0.4, 0.65)])
+def test_the_earliest_do_not_copy(copying, heads, verdict, within):
+    """Those of the earliest layer do not copy: a position helps its own token no more than others.
+
+    mean over sequences and heads of the share of positions t, j with
+    logit[x_t] written of t > logit[x_t] written of j
+
+    They match the prefix as well as the others. Their output is read by later heads.
+    """
+    earliest = copying[heads.earliest]
+    verdict(mean(sum(earliest) / len(earliest), between=(0, 1)), within=within)
+
+
+@refuted("half of them do not: directions turn between a token's embedding and what heads read")
+@evidence("weights")
+@pytest.mark.parametrize("at_least", [0.5])
+def test_each_copies_by_its_eigenvalues(weights, heads, verdict, at_least):
+    """The OV circuit of each copies, by its eigenvalues.
+
+    min over the eight of Σ λ / Σ |λ|, λ of W_E W_V W_O W_U
+
+    Norms are left out (Elhage et al. 2021). Five of the eight do copy, in context.
+    """
+
+    def score(layer, index):
+        between = weights.W_O[layer, index] @ weights.W_U @ weights.W_E @ weights.W_V[layer, index]
+        eigenvalues = torch.linalg.eigvals(between)
+        return float(eigenvalues.sum().real / eigenvalues.abs().sum())
+
+    verdict(min(score(*place) for place in heads.places), at_least=at_least)
+
+
+@evidence("intervention")
+@pytest.mark.parametrize("how", ["mean", "zero"])
+@pytest.mark.parametrize("at_least", [5])
+def test_without_them_it_is_lost(task, activations, heads, intervene, verdict, how, at_least):
+    """Without the eight heads ({how}) the loss on the second half rises by {at_least} nats or more.
+
+    mean over sequences of the rise of the loss on the second half, the eight ablated
+
+    What they write at each position is replaced by its mean over sequences, or by nothing.
+    """
+    without = intervene.ablate(heads.together, how)
     verdict(mean((without.loss - activations.loss)[task.second_half]), at_least=at_least)
 
 
@@ -79,9 +147,16 @@ def test_without_others_it_is_not(task, activations, heads, intervene, weights, 
     """
     rows = task.second_half
     without = intervene.ablate(heads.together, "mean").loss[rows]
-    others = others_like(heads.together, weights, OTHER_SETS)
-    most = max((intervene.ablate(one, "mean").loss[rows] for one in others), key=mean)
-    verdict(mean(without - most), at_least=at_least)
+    sets = others_like(heads.together, weights, OTHER_SETS)
+    others = [intervene.ablate(one, "mean").loss[rows] for one in sets]
+    picture = Beside(
+        "Without eight heads of these layers",
+        mean(without),
+        [*map(mean, others)],
+        "loss on the second half, nats",
+        {"none ablated": mean(activations.loss[rows]), "others at most": mean(without) - at_least},
+    )
+    verdict(mean(without - max(others, key=mean)), at_least=at_least, picture=picture)
 
 
 @evidence("intervention")

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import torch
-from einops import reduce, repeat
+from einops import einsum, reduce, repeat
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from mechanistic_claims import CannotJudge, Heatmap, Sizes, plain
+from mechanistic_claims import Attention, CannotJudge, Component, Heatmap, Sizes, head, plain
+from models.smollm2.completions import Agreement, Years, capitals
+from models.smollm2.prompts import IndirectObjects, Prompts, indirect_objects, picked
 
 SEQUENCES, MANY = 32, 96
 """Of those on which the model answers, and of those on which its heads are only looked at."""
@@ -22,6 +24,8 @@ DRAWN = (1_000, 40_000)
 """Tokens are drawn from these: the first are special, the last are rare."""
 JUDGED, PICKED = 3, 0
 """Seeds: heads are picked on the one, and judged on the other."""
+SHOWN = 6
+"""So many tokens come again in the sequence of a picture: more could not be read."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,41 @@ class Task:
         """More of the same, on which heads are looked at: that takes less than answers."""
         return replace(self, count=MANY)
 
+    @property
+    def shown(self) -> Task:
+        """One short sequence, to be looked at."""
+        return replace(self, length=SHOWN, count=1)
+
+    @property
+    def beginning_otherwise(self) -> Task:
+        """The same after the token that begins a message, instead of a text."""
+        return replace(self, first=1)
+
+    @property
+    def prompts(self) -> IndirectObjects:
+        """Prompts that ask for an indirect object."""
+        return indirect_objects(self.device)
+
+    @property
+    def other_prompts(self) -> IndirectObjects:
+        """Prompts of other sentences and names: heads are picked on these."""
+        return picked(self.device)
+
+    @property
+    def years(self) -> Years:
+        """Texts that go on with a later year."""
+        return Years.drawn(self.device)
+
+    @property
+    def agreement(self) -> Agreement:
+        """Texts that go on with a verb."""
+        return Agreement.drawn(self.device)
+
+    @property
+    def capitals(self) -> Prompts:
+        """Texts that go on with a capital."""
+        return capitals(self.device)
+
     def of_length(self, length: int) -> Task:
         """Sequences in which so many tokens come again."""
         return replace(self, length=length)
@@ -106,18 +145,34 @@ class Task:
         query = torch.arange(self.length + 1, 2 * self.length, device=pattern.device)
         return pattern[:, query, query - self.length + 1].mean(dim=-1)
 
+    def previous_token(
+        self, pattern: Float[Tensor, "input query source"], part: slice
+    ) -> Float[Tensor, " input"]:
+        """The mean attention of all rows but the first to the position before."""
+        return pattern.diagonal(-1, dim1=1, dim2=2).mean(dim=-1)
+
+    def copied(
+        self,
+        outputs: Float[Tensor, "input source d_model"],
+        unembedding: Float[Tensor, "d_model token"],
+    ) -> Float[Tensor, " input"]:
+        """How often a token's logit is higher by its own position than by another's.
+
+        `outputs` are what a head would write of each position, were all of its attention there; of
+        the first half all pairs of positions are compared.
+        """
+        half = slice(1, self.length + 1)
+        asked = unembedding[:, self.inputs[:, half]]
+        by = einsum(outputs[:, half], asked, "i source d, d i token -> i token source")
+        own = by.diagonal(dim1=1, dim2=2).unsqueeze(-1)
+        higher = (own > by).double().sum(dim=(1, 2))
+        return higher / (self.length * (self.length - 1))
+
     def sink(
         self, pattern: Float[Tensor, "input query source"], part: slice
     ) -> Float[Tensor, " input"]:
         """The mean attention of all rows but the first to position 0."""
         return pattern[:, 1:, 0].mean(dim=-1)
-
-    def strongest(
-        self, scores: Float[Tensor, "input layer head"], count: int
-    ) -> list[tuple[int, int]]:
-        """The places, (layer, head), of the greatest scores in the mean over inputs, in order."""
-        of_heads = reduce(plain(scores), "input layer head -> (layer head)", "mean")
-        return [divmod(int(at), scores.shape[2]) for at in of_heads.topk(count).indices]
 
     def share_of_strongest(
         self, places: Sequence[tuple[int, int]], scores: Float[Tensor, "input layer head"]
@@ -131,3 +186,33 @@ class Task:
         """A score of every head, as a picture."""
         values: Any = plain(scores).mean(dim=0)
         return Heatmap(title, values, "layer", "head", of)
+
+    def attention(
+        self, patterns: Mapping[Component, Float[Tensor, "input query source"]], title: str
+    ) -> Attention:
+        """What heads attend to in the first sequence, as a picture; what they match is framed."""
+        places = 2 * self.length + 1
+        query = torch.arange(self.length + 1, 2 * self.length)  # as prefix_matching
+        matched = torch.zeros(places, places, dtype=torch.bool)
+        matched[query, query - self.length + 1] = True
+        shown = torch.stack([plain(pattern)[0] for pattern in patterns.values()])
+        return Attention(
+            title,
+            shown,
+            [str(token) for token in self.inputs[0].tolist()],
+            [*map(str, patterns)],
+            matched,
+            "what followed the same token before",
+        )
+
+
+def strongest(scores: Float[Tensor, "input layer head"], count: int) -> list[tuple[int, int]]:
+    """The places, (layer, head), of the greatest scores in the mean over inputs, in order."""
+    of_heads = reduce(plain(scores), "input layer head -> (layer head)", "mean")
+    return [divmod(int(at), scores.shape[2]) for at in of_heads.topk(count).indices]
+
+
+def together(places: Sequence[tuple[int, int]]) -> Component:
+    """Heads as one component."""
+    first, *others = [head(layer, index) for layer, index in places]
+    return sum(others, start=first)

@@ -1,0 +1,46 @@
+"""What else it completes: a later year, the number of a noun, a capital. Behavior alone."""
+
+import pytest
+
+from mechanistic_claims import evidence, mean, share
+
+
+@evidence("behavior")
+@pytest.mark.parametrize("at_least", [0.4])
+def test_a_later_year_is_likelier(task, activations, verdict, at_least):
+    """A war ends later than it begins: later tens are likelier by {at_least} or more.
+
+    mean over prompts of P(tens above those of the first year) − P(tens below)
+
+    "The war lasted from the year 1732 to the year 17" (Hanna et al. 2023, arXiv 2305.00586).
+    """
+    years = task.years
+    later = years.later(activations.on(years).logits)
+    verdict(mean(later, between=(-1, 1)), at_least=at_least)
+
+
+@evidence("behavior")
+@pytest.mark.parametrize("at_least", [0.75])
+def test_a_verb_agrees_with_its_noun(task, activations, verdict, at_least):
+    """A verb agrees with its noun, whatever stands between, in {at_least} of texts or more.
+
+    share of texts with logit[the verb of its number] > logit[the other], of are and is
+
+    "The keys near the cabinet": in half of them a noun of the other number is nearer.
+    """
+    texts = task.agreement
+    leads = texts.before_the_wrong(activations.on(texts).logits)
+    verdict(share(leads > 0), at_least=at_least)
+
+
+@evidence("behavior")
+@pytest.mark.parametrize("at_least", [0.6])
+def test_capitals_are_known(task, activations, verdict, at_least):
+    """Capitals are known: the next token is the capital for {at_least} of countries or more.
+
+    share of 37 countries with logit[capital] > all others
+
+    "The capital of France is": all countries of which both names are one token here, but those
+    whose capital is contested.
+    """
+    verdict(share(activations.on(task.capitals).correct), at_least=at_least)
