@@ -32,14 +32,17 @@ def test_it_is_so_in_nearly_every_prompt(prompts, answers, verdict, at_least):
 
 @evidence("activations")
 @pytest.mark.parametrize("at_least", [0.35])
-def test_name_movers_attend_to_it(prompts, answers, movers, verdict, at_least):
+def test_name_movers_attend_to_it(prompts, activations, answers, movers, verdict, at_least):
     """Name movers attend to the indirect object, with {at_least} of their attention or more.
 
     mean over prompts and the four heads of pattern[last token, indirect object]
     """
     paid = answers.by_head(prompts.end_to_object)
     of_movers = sum(paid[:, layer, index] for layer, index in movers.places) / len(movers.places)
-    verdict(mean(of_movers, between=(0, 1)), at_least=at_least)
+    one = activations.on(prompts.shown)
+    patterns = {mover: one.pattern(mover) for mover in together(movers.places)}
+    picture = prompts.shown.attention(patterns, "Attention of the name movers")
+    verdict(mean(of_movers, between=(0, 1)), at_least=at_least, picture=picture)
 
 
 @evidence("intervention")

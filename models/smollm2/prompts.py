@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from mechanistic_claims import at, logit_difference
+from mechanistic_claims import Attention, Component, at, logit_difference, plain
 from models.smollm2 import texts
 
 PROMPTS = 128
@@ -97,6 +97,25 @@ class IndirectObjects(Prompts):
         inputs = self.inputs.clone()
         inputs[:, self.SECOND] = self.tokens(self.thirds)
         return inputs
+
+    @property
+    def shown(self) -> IndirectObjects:
+        """The first prompt alone, to be looked at."""
+        first = {
+            name: getattr(self, name)[:1] for name in ("texts", "answers", "subjects", "thirds")
+        }
+        return replace(self, **first)
+
+    def attention(
+        self, patterns: Mapping[Component, Float[Tensor, "input query source"]], title: str
+    ) -> Attention:
+        """What heads attend to in the first prompt, as a picture."""
+        length = self.inputs.shape[1]
+        marked = torch.zeros(length, length, dtype=torch.bool)
+        marked[self.END, int(self.first_place(self.labels)[0])] = True
+        shown = torch.stack([plain(pattern)[0] for pattern in patterns.values()])
+        words = ["(first)", *self.texts[0]]
+        return Attention(title, shown, words, [*map(str, patterns)], marked, "indirect object")
 
     @cached_property
     def subject(self) -> Int[Tensor, " case"]:

@@ -12,7 +12,16 @@ from einops import einsum, reduce, repeat
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from mechanistic_claims import Attention, CannotJudge, Component, Heatmap, Sizes, head, plain
+from mechanistic_claims import (
+    Attention,
+    CannotJudge,
+    Component,
+    Heatmap,
+    Sizes,
+    fetched,
+    head,
+    plain,
+)
 from models.smollm2.completions import Agreement, Years, capitals
 from models.smollm2.prompts import IndirectObjects, Prompts, indirect_objects, picked
 
@@ -199,11 +208,25 @@ class Task:
         return Attention(
             title,
             shown,
-            [str(token) for token in self.inputs[0].tolist()],
+            self.words,
             [*map(str, patterns)],
             matched,
             "what followed the same token before",
         )
+
+    @property
+    def words(self) -> list[str]:
+        """The tokens of the first sequence as text; their numbers if no tokenizer is fetched."""
+        from tokenizers import Tokenizer
+
+        from models.smollm2 import WEIGHTS
+
+        tokens, folder = self.inputs[0].tolist(), fetched(WEIGHTS)
+        if folder is not None:
+            tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+            if tokenizer.get_vocab_size() == self.sizes.tokens:
+                return [tokenizer.decode([t], skip_special_tokens=False) for t in tokens]
+        return [*map(str, tokens)]
 
 
 def strongest(scores: Float[Tensor, "input layer head"], count: int) -> list[tuple[int, int]]:

@@ -95,9 +95,10 @@ def test_two_layers_with_mlp_and_norm_and_their_training(tmp_path):
 def test_types(tmp_path):
     given = ["--layers=2", *SIZES, "--mlp=relu", "--norm=LN", "--training"]
     assert new(tmp_path, "two", *given).returncode == 0
-    mypy = [sys.executable, "-m", "mypy", "--strict", "--allow-untyped-calls", "-p", "models"]
+    remembered = f"--cache-dir={ROOT / '.mypy_cache'}"
+    mypy = [sys.executable, "-m", "mypy", f"--config-file={ROOT / 'pyproject.toml'}", remembered]
     path = str(ROOT / "fixtures")
-    checked = run_command(mypy, tmp_path, MYPYPATH=path, PYTHONPATH=path)
+    checked = run_command([*mypy, "-p", "models"], tmp_path, MYPYPATH=path, PYTHONPATH=path)
     assert checked.returncode == 0, checked.stdout
 
 

@@ -221,6 +221,24 @@ def test_heads_write_what_the_layer_adds(kind, subject):
     assert written.std() > 10 * (bias - bias[0, 0]).abs().max()
 
 
+def test_what_heads_write_along_a_direction(subject):
+    """That of a head, and of each position that it attends to."""
+    answers, cases = subject.activations, len(subject.task.labels)
+    directions = torch.randn(cases, WIDTH, generator=torch.Generator().manual_seed(2))
+    found = plain(answers.written_along(directions))
+    assert found.shape == (cases, LAYERS, HEADS)
+    for layer, index in ((0, 0), (1, 4), (2, 5)):
+        written = plain(answers.written(head(layer, index)))
+        along = (written[:, :-1].flatten(0, 1) * directions).sum(dim=-1)
+        assert (found[:, layer, index] - along).abs().max() < 1e-4
+        outputs = plain(answers.value_outputs(head(layer, index)))
+        mixed = plain(answers.pattern(head(layer, index))).double() @ outputs
+        assert (mixed - written).abs().max() < 1e-4
+    assert found.std() > 0.1
+    with pytest.raises(CannotJudge, match="directions"):
+        answers.written_along(directions[:-1])
+
+
 def test_every_site_is_read_and_edited(subject):
     sites = subject.parts.sites
     ends = (sites.embedding, sites.positions, sites.final_residual, sites.unembedded)
