@@ -27,9 +27,9 @@ class Years(Prompts):
             begins = words("The {event} lasted from the year", event=choose.choice(texts.EVENTS))
             century, ten = choose.choice("12345678"), choose.choice("2345678")
             year = [" ", "1", century, ten, choose.choice(DIGITS)]
-            prompts.append([*begins, *year, " to", " the", " year", " ", "1", century])
+            prompts.append((*begins, *year, " to", " the", " year", " ", "1", century))
             tens.append(ten)
-        return cls(prompts, tens, device)
+        return cls(tuple(prompts), tuple(tens), device)
 
     def later(self, logits: Float[Tensor, "case logit"]) -> Float[Tensor, " case"]:
         """The probability of tens of a later decade, less that of an earlier one."""
@@ -55,7 +55,7 @@ class Agreement(Prompts):
             said = f"The {noun} {choose.choice(texts.BESIDE)} the {other}"
             prompts.append(words(said))
             verbs.append(" are" if plural else " is")
-        return cls(prompts, verbs, device)
+        return cls(tuple(prompts), tuple(verbs), device)
 
     def before_the_wrong(self, logits: Float[Tensor, "case logit"]) -> Float[Tensor, " case"]:
         """How far the right verb is before that of the other number."""
@@ -65,6 +65,6 @@ class Agreement(Prompts):
 
 def capitals(device: torch.device) -> Prompts:
     """The capital of France is: all countries of which both names are one token."""
-    prompts = [words("The capital of {country} is", country=country) for country in texts.CAPITALS]
-    answers = [f" {capital}" for capital in texts.CAPITALS.values()]
-    return Prompts(prompts, answers, device, is_sample=False)
+    prompts = (words("The capital of {country} is", country=country) for country in texts.CAPITALS)
+    answers = (f" {capital}" for capital in texts.CAPITALS.values())
+    return Prompts(tuple(prompts), tuple(answers), device, is_sample=False)

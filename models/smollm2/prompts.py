@@ -33,8 +33,8 @@ def numbers() -> dict[str, int]:
 class Prompts:
     """Texts of equally many tokens, and the next one of each."""
 
-    texts: Sequence[Sequence[str]]
-    answers: Sequence[str]
+    texts: tuple[tuple[str, ...], ...]
+    answers: tuple[str, ...]
     device: torch.device
     is_sample: bool = True
 
@@ -62,8 +62,8 @@ class Prompts:
 class IndirectObjects(Prompts):
     """[first, When, A, and, B, .., S, .., to]: S is A or B, and the other is asked for."""
 
-    subjects: Sequence[str] = ()
-    thirds: Sequence[str] = ()
+    subjects: tuple[str, ...] = ()
+    thirds: tuple[str, ...] = ()
     """In each prompt, its subject, and a name that is not in it."""
     SECOND, END = 10, 14
     """The places of the subject where it comes again, and of the last token."""
@@ -89,7 +89,9 @@ class IndirectObjects(Prompts):
             answers.append(f" {answer}")
             subjects.append(f" {subject}")
             thirds.append(f" {third}")
-        return cls(prompts, answers, device, subjects=subjects, thirds=thirds)
+        return cls(
+            tuple(prompts), tuple(answers), device, subjects=tuple(subjects), thirds=tuple(thirds)
+        )
 
     @property
     def corrupted(self) -> Int[Tensor, "input position"]:
@@ -157,10 +159,10 @@ class IndirectObjects(Prompts):
         return pattern[torch.arange(len(pattern), device=pattern.device), query, source]
 
 
-def words(sentence: str, **named: str) -> list[str]:
+def words(sentence: str, **named: str) -> tuple[str, ...]:
     """The tokens of a sentence: all but the first and commas with the space before them."""
     first, *others = sentence.format(**named).split()
-    return [first, *(word if word == "," else f" {word}" for word in others)]
+    return (first, *(word if word == "," else f" {word}" for word in others))
 
 
 def indirect_objects(device: torch.device) -> IndirectObjects:

@@ -390,6 +390,17 @@ def test_edits_of_late_layers_run_from_there(subject, layer):
     alone = Activations(subject.parts, whole._edits)
     assert torch.equal(plain(resumed.logits), plain(alone.logits))
     assert started == [layer] * 2  # once to compare, once for the edit
+
+    def latest(pattern, part):
+        return pattern[:, -1, -2:].sum(dim=-1)
+
+    scored, of_whole = resumed.by_head(latest), alone.by_head(latest)
+    assert started == [layer] * 2 + [layer] * 1
+    assert torch.equal(plain(scored), plain(of_whole))
+    assert (
+        layer == LAYERS - 1
+        or (plain(scored) - plain(activations.by_head(latest))).abs().max() > 1e-4
+    )
     early = subject.parts.sites.layers[0].mixed
     assert torch.equal(plain(resumed.read(early)), plain(activations.read(early)))
     assert (plain(activations.logits) - plain(alone.logits)).abs().max() > 1e-3
