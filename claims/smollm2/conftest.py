@@ -4,13 +4,15 @@ from types import SimpleNamespace
 
 import pytest
 
-from mechanistic_claims import head
+from mechanistic_claims import head, whole_groups
 from models.smollm2.task import strongest, together
 
 COUNT = 8
 """So many are picked: the eighth matches twice as much as the median head of the layers around."""
-MOVERS_AT = 23
-"""The layer of the name movers: S-inhibition heads are looked for in the layers before it."""
+BETWEEN, MOVERS, LAYERS = 17, 23, 30
+"""Layers: previous-token heads are looked for before the first, induction heads from it on, and
+S-inhibition heads before the second, that of the name movers.
+"""
 
 
 @pytest.fixture(scope="session")
@@ -18,9 +20,9 @@ def heads(task, activations):
     """The induction heads, and two that attend to the previous token, the stronger one first."""
     others = task.others
     there = activations.on(others)
-    places = strongest(there.by_head(others.prefix_matching), COUNT)
+    places = strongest(there.by_head(others.prefix_matching), COUNT, range(BETWEEN, LAYERS))
     first = min(layer for layer, _ in places)
-    previous, rival = strongest(there.by_head(others.previous_token), 2)
+    previous, rival = strongest(there.by_head(others.previous_token), 2, range(BETWEEN))
     return SimpleNamespace(
         places=places,
         strongest=head(*places[0]),
@@ -39,14 +41,20 @@ def matching(task, activations):
 
 
 @pytest.fixture(scope="session")
-def matched_by_all(task, heads):
-    """`matched_by_all(activations)`: the mean prefix matching of the eight, on each sequence."""
+def readers(heads, weights):
+    """The eight, and all heads that have their keys and values in common with one of them."""
+    return whole_groups(heads.together, weights)
 
-    def matched(activations):
-        of_heads = activations.by_head(task.prefix_matching)
+
+@pytest.fixture(scope="session")
+def target_lost(task, heads, activations):
+    """`target_lost(edited)`: by how much the eight match the prefix less, on each sequence."""
+
+    def matched(by):
+        of_heads = by.by_head(task.prefix_matching)
         return sum(of_heads[:, layer, index] for layer, index in heads.places) / COUNT
 
-    return matched
+    return lambda edited: matched(activations) - matched(edited)
 
 
 @pytest.fixture(scope="session")
@@ -95,7 +103,7 @@ def movers(task, activations, unembedding):
     of_answer = there.written_along(unembedding[:, others.labels].T)
     of_subject = there.written_along(unembedding[:, others.subject].T)
     by_writing = strongest(of_answer, of_answer[0].numel())
-    to_subject = strongest(there.by_head(others.end_to_subject)[:, :MOVERS_AT], 2)
+    to_subject = strongest(there.by_head(others.end_to_subject), 2, range(MOVERS))
     return SimpleNamespace(
         places=[place for place in by_writing if place in attending][:4],
         against_subject=head(*strongest(-of_subject, 1)[0]),

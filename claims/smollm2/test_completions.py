@@ -2,7 +2,7 @@
 
 import pytest
 
-from mechanistic_claims import evidence, mean, share
+from mechanistic_claims import evidence, mean, plain, share
 
 
 @evidence("behavior")
@@ -15,7 +15,8 @@ def test_a_later_year_is_likelier(task, activations, verdict, at_least):
     "The war lasted from the year 1732 to the year 17" (Hanna et al. 2023, arXiv 2305.00586).
     """
     years = task.years
-    later = years.later(activations.on(years).logits)
+    answers = activations.on(years)
+    later = answers.of_cases(years.later(plain(answers.logits)))
     verdict(mean(later, between=(-1, 1)), at_least=at_least)
 
 
@@ -34,13 +35,13 @@ def test_a_verb_agrees_with_its_noun(task, activations, verdict, at_least):
 
 
 @evidence("behavior")
-@pytest.mark.parametrize("at_least", [0.6])
+@pytest.mark.parametrize("at_least", [0.5])
 def test_capitals_are_known(task, activations, verdict, at_least):
     """Capitals are known: the next token is the capital for {at_least} of countries or more.
 
     share of 37 countries with logit[capital] > all others
 
-    "The capital of France is": all countries of which both names are one token here, but those
-    whose capital is contested.
+    "The capital of France is": countries of which both names are one token here, taken for a
+    sample of such questions.
     """
     verdict(share(activations.on(task.capitals).correct), at_least=at_least)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mechanistic_claims import evidence, mean, rival, whole_groups
+from mechanistic_claims import evidence, mean, rival
 
 
 @evidence("activations")
@@ -24,64 +24,61 @@ def test_a_head_attends_to_the_previous_token(task, activations, heads, verdict,
 
 
 @evidence("intervention")
-@pytest.mark.parametrize("at_most", [0.25])
-def test_without_it_they_lose_their_target(heads, intervene, matched_by_all, verdict, at_most):
-    """Without it the eight induction heads lose their target: they match at most {at_most}.
+@pytest.mark.parametrize("at_least", [0.3])
+def test_without_it_they_lose_their_target(heads, intervene, target_lost, verdict, at_least):
+    """Without it the eight induction heads lose their target: they match {at_least} less or more.
 
-    mean over sequences of the mean prefix matching of the eight, that head ablated (mean)
+    mean over sequences of the fall of the mean prefix matching of the eight, that head ablated
+    (mean)
 
     With it they match 0.57.
     """
-    without = intervene.ablate(heads.previous_token, "mean")
-    verdict(mean(matched_by_all(without), between=(0, 1)), at_most=at_most)
+    verdict(mean(target_lost(intervene.ablate(heads.previous_token, "mean"))), at_least=at_least)
 
 
 @rival
 @evidence("intervention")
-@pytest.mark.parametrize("at_most", [0.25])
-def test_any_such_head_would_do(heads, intervene, matched_by_all, verdict, at_most):
-    """Another head that attends to the previous token is needed as well: without it they match
-    at most {at_most}.
+@pytest.mark.parametrize("at_least", [0.1])
+def test_any_such_head_is_needed(heads, intervene, target_lost, verdict, at_least):
+    """Another head that attends to the previous token is needed too: they match {at_least} less.
 
-    mean over sequences of the mean prefix matching of the eight, that head ablated (mean)
+    mean over sequences of the fall of the mean prefix matching of the eight, that head ablated
+    (mean)
 
-    It is the second by its attention to the previous token, and no induction head looks for what
-    it writes.
+    It is the second by its attention to the previous token. No induction head looks for what it
+    writes.
     """
-    without = intervene.ablate(heads.rival, "mean")
-    verdict(mean(matched_by_all(without), between=(0, 1)), at_most=at_most)
+    verdict(mean(target_lost(intervene.ablate(heads.rival, "mean"))), at_least=at_least)
 
 
 @evidence("intervention")
-@pytest.mark.parametrize("at_most", [0.25])
-def test_it_is_read_as_keys(heads, intervene, weights, matched_by_all, verdict, at_most):
-    """Cut from the keys of the induction heads alone, they match at most {at_most}.
+@pytest.mark.parametrize("at_least", [0.3])
+def test_it_is_read_as_keys(heads, readers, intervene, target_lost, verdict, at_least):
+    """Cut from the keys of the induction heads alone, they match {at_least} less or more.
 
-    mean over sequences of the mean prefix matching of the eight
+    mean over sequences of the fall of the mean prefix matching of the eight
 
     What the head writes is replaced by its mean over sequences where keys of the eight are made of
     it, through the norm again, and of heads that have the same keys.
     """
-    readers = whole_groups(heads.together, weights)
     without = intervene.cut(heads.previous_token, readers.keys, "mean")
-    verdict(mean(matched_by_all(without), between=(0, 1)), at_most=at_most)
+    verdict(mean(target_lost(without)), at_least=at_least)
 
 
 @evidence("intervention")
 @pytest.mark.parametrize("read", ["queries", "values"])
 @pytest.mark.parametrize("at_least", [0.3])
 def test_it_is_hardly_read_otherwise(
-    heads, intervene, weights, matched_by_all, verdict, read, at_least
+    heads, readers, intervene, target_lost, verdict, read, at_least
 ):
-    """Cut from their {read}, they match as well: {at_least} more than cut from their keys.
+    """Cut from their {read}, far less is lost than from their keys: by {at_least} or more.
 
-    mean over sequences of matching, cut from {read} − matching, cut from keys
+    mean over sequences of the fall of matching, cut from keys − the fall, cut from {read}
 
-    Each is the mean prefix matching of the eight.
+    Each is of the mean prefix matching of the eight.
     """
-    readers = whole_groups(heads.together, weights)
     by_keys, otherwise = (
-        matched_by_all(intervene.cut(heads.previous_token, reader, "mean"))
+        target_lost(intervene.cut(heads.previous_token, reader, "mean"))
         for reader in (readers.keys, getattr(readers, read))
     )
-    verdict(mean(otherwise - by_keys, between=(-1, 1)), at_least=at_least)
+    verdict(mean(by_keys - otherwise), at_least=at_least)

@@ -64,7 +64,7 @@ class Agreement(Prompts):
 
 
 def capitals(device: torch.device) -> Prompts:
-    """The capital of France is: all countries of which both names are one token."""
+    """The capital of France is: countries of which both names are one token."""
     prompts = (words("The capital of {country} is", country=country) for country in texts.CAPITALS)
     answers = (f" {capital}" for capital in texts.CAPITALS.values())
-    return Prompts(tuple(prompts), tuple(answers), device, is_sample=False)
+    return Prompts(tuple(prompts), tuple(answers), device)

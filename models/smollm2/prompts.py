@@ -36,8 +36,8 @@ class Prompts:
     texts: tuple[tuple[str, ...], ...]
     answers: tuple[str, ...]
     device: torch.device
-    is_sample: bool = True
 
+    is_sample = True
     answer_positions = (-1,)
 
     @cached_property

@@ -111,6 +111,5 @@ def test_verbs_agree_with_the_first_noun():
 
 def test_capitals_are_all_there_are():
     prompts = capitals(CPU)
-    assert not prompts.is_sample
     assert prompts.inputs.shape == (37, 6)
     assert prompts.labels.tolist() == [numbers()[f" {c}"] for c in texts.CAPITALS.values()]
