@@ -229,10 +229,17 @@ class Task:
         return [*map(str, tokens)]
 
 
-def strongest(scores: Float[Tensor, "input layer head"], count: int) -> list[tuple[int, int]]:
-    """The places, (layer, head), of the greatest scores in the mean over inputs, in order."""
-    of_heads = reduce(plain(scores), "input layer head -> (layer head)", "mean")
-    return [divmod(int(at), scores.shape[2]) for at in of_heads.topk(count).indices]
+def strongest(
+    scores: Float[Tensor, "input layer head"], count: int, layers: range | None = None
+) -> list[tuple[int, int]]:
+    """The places, (layer, head), of the greatest scores in the mean over inputs, in order.
+
+    Where `layers` are given, only heads of these are looked at.
+    """
+    layers = layers or range(scores.shape[1])
+    of_heads = reduce(plain(scores)[:, list(layers)], "input layer head -> (layer head)", "mean")
+    found = (divmod(int(at), scores.shape[2]) for at in of_heads.topk(count).indices)
+    return [(layers[layer], index) for layer, index in found]
 
 
 def together(places: Sequence[tuple[int, int]]) -> Component:

@@ -25,6 +25,8 @@ from torch import Tensor
 
 from mechanistic_claims.checkpoint.read import read_checkpoint
 from models.smollm2 import FAMILY, WEIGHTS
+from models.smollm2.completions import Agreement, Years, capitals
+from models.smollm2.prompts import FIRST, indirect_objects, picked
 from tests.conftest import CPU
 from tests.runs import ROOT, run_in_a_process
 from tests.session.fetching import ended
@@ -47,7 +49,7 @@ minute. Mary and John asked the harbour master about it. He gave Mary a lamp and
 and said that the key was for the tower, and the lamp for the stairs. When they came down again,
 John gave the key back, and Mary wrote: the tide lifts a float, the float lifts a weight, and the
 weight drives the clock. It was so in 1957, and in 1983 it was no other way."""
-JUDGED = "second_half or one_matches or without_them"
+JUDGED = "second_half or one_matches or (without_them and mean) or before_the_subject"
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +87,18 @@ def test_weights_are_what_the_package_gguf_says(packed, folder):
                 expected = rearrange(expected, HALVES_APART, head=heads, half=2)
             found = written.get_tensor(f"{theirs}.weight")
             assert torch.equal(found, torch.from_numpy(np.array(expected))), name
+
+
+def test_each_word_of_a_prompt_is_one_token(folder):
+    """A sentence is these tokens: what is put together of numbers is what it would be read as."""
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    prompted = (indirect_objects(CPU), picked(CPU), Years.drawn(CPU), Agreement.drawn(CPU))
+    for prompts in (*prompted, capitals(CPU)):
+        for text, tokens in zip(prompts.texts, prompts.inputs.tolist(), strict=True):
+            assert tokenizer.encode("".join(text), add_special_tokens=False).ids == tokens[1:]
+    assert tokenizer.decode([FIRST], skip_special_tokens=False) == "<|endoftext|>"
 
 
 def test_it_speaks(folder):
@@ -167,7 +181,7 @@ def test_the_story_holds_and_of_no_untrained_model(folder, tmp_path):
         claim["claim"].partition("::test_")[2].partition("[")[0]: claim
         for claim in checkpoint["claims"]
     }
-    assert len(found) == 3
+    assert len(found) == 4
     for name, claim in found.items():
         assert claim["verdict"] == "holds", name
         assert claim["control"]["verdict"] == "refuted", name
@@ -175,3 +189,5 @@ def test_the_story_holds_and_of_no_untrained_model(folder, tmp_path):
     assert found["the_second_half_is_predicted"]["measured"] == pytest.approx(10.73, abs=0.05)
     assert found["one_matches_the_prefix"]["measured"] == pytest.approx(0.851, abs=0.005)
     assert found["without_them_it_is_lost"]["measured"] == pytest.approx(7.28, abs=0.05)
+    asked = found["the_object_is_before_the_subject"]
+    assert asked["measured"] == pytest.approx(4.33, abs=0.02)
