@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from mechanistic_claims import head, whole_groups
+from mechanistic_claims import head, plain, whole_groups
 from models.smollm2.task import strongest, together
 
 COUNT = 8
@@ -66,10 +66,12 @@ def unembedding(weights):
 @pytest.fixture(scope="session")
 def copying(task, activations, heads, unembedding):
     """Of the earliest induction heads, and of the later ones, how often each copies a token."""
-    return {
-        heads_of: [task.copied(activations.value_outputs(one), unembedding) for one in heads_of]
-        for heads_of in (heads.earliest, heads.later)
-    }
+
+    def copied(some):
+        each = map(plain, activations.value_outputs(some))
+        return [activations.of_inputs(task.copied(one, unembedding)) for one in each]
+
+    return {some: copied(some) for some in (heads.earliest, heads.later)}
 
 
 @pytest.fixture(scope="session")

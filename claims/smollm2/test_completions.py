@@ -6,7 +6,7 @@ from mechanistic_claims import evidence, mean, plain, share
 
 
 @evidence("behavior")
-@pytest.mark.parametrize("at_least", [0.4])
+@pytest.mark.parametrize("at_least", [0.35])
 def test_a_later_year_is_likelier(task, activations, verdict, at_least):
     """A war ends later than it begins: later tens are likelier by {at_least} or more.
 

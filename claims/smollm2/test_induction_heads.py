@@ -84,7 +84,7 @@ def test_five_of_them_copy(copying, heads, verdict, at_least):
     What a head would write of a position, were all of its attention there, goes to the logits
     through the gain of the last norm. They are those of later layers than the earliest.
     """
-    least = torch.stack(copying[heads.later]).amin(dim=0)
+    least = torch.stack(copying[heads.later], dim=1).amin(dim=1)
     verdict(mean(least, between=(0, 1)), at_least=at_least)
 
 

@@ -231,8 +231,8 @@ def test_what_heads_write_along_a_direction(subject):
         written = plain(answers.written(head(layer, index)))
         along = (written[:, :-1].flatten(0, 1) * directions).sum(dim=-1)
         assert (found[:, layer, index] - along).abs().max() < 1e-4
-        outputs = plain(answers.value_outputs(head(layer, index)))
-        mixed = plain(answers.pattern(head(layer, index))).double() @ outputs
+        *_, outputs = answers.value_outputs(head(0, 1) + head(layer, index))
+        mixed = plain(answers.pattern(head(layer, index))).double() @ plain(outputs)
         assert (mixed - written).abs().max() < 1e-4
     assert found.std() > 0.1
     with pytest.raises(CannotJudge, match="directions"):
