@@ -67,9 +67,12 @@ def unembedding(weights):
 def copying(task, activations, heads, unembedding):
     """Of the earliest induction heads, and of the later ones, how often each copies a token."""
 
+    many = task.many
+    there = activations.on(many)
+
     def copied(some):
-        each = map(plain, activations.value_outputs(some))
-        return [activations.of_inputs(task.copied(one, unembedding)) for one in each]
+        each = map(plain, there.value_outputs(some))
+        return [there.of_inputs(many.copied(one, unembedding)) for one in each]
 
     return {some: copied(some) for some in (heads.earliest, heads.later)}
 
