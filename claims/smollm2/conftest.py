@@ -4,8 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from mechanistic_claims import head, plain, whole_groups
-from models.smollm2.task import strongest, together
+from mechanistic_claims import head, whole_groups
 
 COUNT = 8
 """So many are picked: the eighth matches twice as much as the median head of the layers around."""
@@ -15,14 +14,19 @@ S-inhibition heads before the second, that of the name movers.
 """
 
 
+def together(places):
+    """Heads, by (layer, index), as one component."""
+    return sum(head(*place) for place in places)
+
+
 @pytest.fixture(scope="session")
 def heads(task, activations):
     """The induction heads, and two that attend to the previous token, the stronger one first."""
     others = task.others
     there = activations.on(others)
-    places = strongest(there.by_head(others.prefix_matching), COUNT, range(BETWEEN, LAYERS))
+    places = task.strongest(there.by_head(others.prefix_matching), COUNT, range(BETWEEN, LAYERS))
     first = min(layer for layer, _ in places)
-    previous, rival = strongest(there.by_head(others.previous_token), 2, range(BETWEEN))
+    previous, rival = task.strongest(there.by_head(others.previous_token), 2, range(BETWEEN))
     return SimpleNamespace(
         places=places,
         strongest=head(*places[0]),
@@ -71,10 +75,23 @@ def copying(task, activations, heads, unembedding):
     there = activations.on(many)
 
     def copied(some):
-        each = map(plain, there.value_outputs(some))
+        each = there.value_outputs(some)
         return [there.of_inputs(many.copied(one, unembedding)) for one in each]
 
     return {some: copied(some) for some in (heads.earliest, heads.later)}
+
+
+@pytest.fixture(scope="session")
+def copying_scores(heads, weights):
+    """Of each of the eight Σ λ / Σ |λ|, λ of its W_E W_V W_O W_U."""
+    import torch
+
+    def score(layer, index):
+        between = weights.W_O[layer, index] @ weights.W_U @ weights.W_E @ weights.W_V[layer, index]
+        eigenvalues = torch.linalg.eigvals(between)
+        return float(eigenvalues.sum().real / eigenvalues.abs().sum())
+
+    return [score(*place) for place in heads.places]
 
 
 @pytest.fixture(scope="session")
@@ -104,15 +121,17 @@ def movers(task, activations, unembedding):
     """
     others = task.other_prompts
     there = activations.on(others)
-    attending = strongest(there.by_head(others.end_to_object), 16)
+    attending = task.strongest(there.by_head(others.end_to_object), 16)
     of_answer = there.written_along(unembedding[:, others.labels].T)
     of_subject = there.written_along(unembedding[:, others.subject].T)
-    by_writing = strongest(of_answer, of_answer[0].numel())
-    to_subject = strongest(there.by_head(others.end_to_subject), 2, range(MOVERS))
+    by_writing = task.strongest(of_answer, of_answer[0].numel())
+    to_subject = task.strongest(there.by_head(others.end_to_subject), 2, range(MOVERS))
+    places = [place for place in by_writing if place in attending][:4]
     return SimpleNamespace(
-        places=[place for place in by_writing if place in attending][:4],
-        against_subject=head(*strongest(-of_subject, 1)[0]),
+        places=places,
+        together=together(places),
+        against_subject=head(*task.strongest(-of_subject, 1)[0]),
         against_answer=head(*by_writing[-1]),
         inhibitors=together(to_subject),
-        duplicates=together(strongest(there.by_head(others.subject_to_itself), 6)),
+        duplicates=together(task.strongest(there.by_head(others.subject_to_itself), 6)),
     )

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mechanistic_claims import evidence, mean, plain, share
+from mechanistic_claims import evidence, mean, share
 
 
 @evidence("behavior")
@@ -16,7 +16,7 @@ def test_a_later_year_is_likelier(task, activations, verdict, at_least):
     """
     years = task.years
     answers = activations.on(years)
-    later = answers.of_cases(years.later(plain(answers.logits)))
+    later = answers.of_cases(years.later(answers.logits))
     verdict(mean(later, between=(-1, 1)), at_least=at_least)
 
 

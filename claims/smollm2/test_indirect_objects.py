@@ -7,7 +7,6 @@ are picked on other sentences and names than those that they are judged on.
 import pytest
 
 from mechanistic_claims import evidence, mean, others_like, refuted, share
-from models.smollm2.task import together
 
 
 @evidence("behavior")
@@ -16,6 +15,8 @@ def test_the_object_is_before_the_subject(prompts, answers, verdict, at_least):
     """The indirect object's logit is above the subject's by {at_least} or more.
 
     mean over prompts of logit[indirect object] − logit[subject]
+
+    Both are names that stand in the prompt, in either order. The subject stands there twice.
     """
     verdict(mean(prompts.before_the_subject(answers.logits)), at_least=at_least)
 
@@ -26,6 +27,8 @@ def test_it_is_so_in_nearly_every_prompt(prompts, answers, verdict, at_least):
     """The indirect object's logit is above the subject's in {at_least} of prompts or more.
 
     share of prompts with logit[indirect object] > logit[subject]
+
+    By chance it is so in half of them.
     """
     verdict(share(prompts.before_the_subject(answers.logits) > 0), at_least=at_least)
 
@@ -36,11 +39,14 @@ def test_name_movers_attend_to_it(prompts, activations, answers, movers, verdict
     """Name movers attend to the indirect object, with {at_least} of their attention or more.
 
     mean over prompts and the four heads of pattern[last token, indirect object]
+
+    They are the four that write most of the name among the 16 that attend to it most, on other
+    prompts.
     """
     paid = answers.by_head(prompts.end_to_object)
     of_movers = sum(paid[:, layer, index] for layer, index in movers.places) / len(movers.places)
     one = activations.on(prompts.shown)
-    patterns = {mover: one.pattern(mover) for mover in together(movers.places)}
+    patterns = {mover: one.pattern(mover) for mover in movers.together}
     picture = prompts.shown.attention(patterns, "Attention of the name movers")
     verdict(mean(of_movers, between=(0, 1)), at_least=at_least, picture=picture)
 
@@ -61,7 +67,7 @@ def test_without_name_movers_no_name_is_favored(
     def change(heads):
         return mean(prompts.before_other_names(edit.ablate(heads, "mean").logits) - before)
 
-    four = together(movers.places)
+    four = movers.together
     verdict(change(four), at_most=at_most, beside=map(change, others_like(four, weights)))
 
 
@@ -75,7 +81,7 @@ def test_they_tell_object_from_subject(prompts, answers, movers, edit, verdict, 
 
     The four are ablated to their mean over prompts. In GPT-2 small backups take over part of it.
     """
-    without = prompts.before_the_subject(edit.ablate(together(movers.places), "mean").logits)
+    without = prompts.before_the_subject(edit.ablate(movers.together, "mean").logits)
     verdict(mean(without - prompts.before_the_subject(answers.logits)), at_most=at_most)
 
 

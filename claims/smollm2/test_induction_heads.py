@@ -1,7 +1,8 @@
 """How it does that: heads that attend to what followed the same token before."""
 
+from functools import reduce
+
 import pytest
-import torch
 
 from mechanistic_claims import Beside, evidence, head, mean, others_like, quantitative, refuted
 
@@ -67,6 +68,8 @@ def test_they_are_the_same_after_another_first_token(task, activations, heads, v
     """They are the same heads after the token that begins a message: {at_least} of the eight.
 
     mean over sequences of the share of the eight that are among its own eight strongest heads
+
+    A text begins with token 0, a message with token 1.
     """
     other = task.beginning_otherwise
     own = activations.on(other).by_head(other.prefix_matching)
@@ -84,7 +87,7 @@ def test_five_of_them_copy(copying, heads, verdict, at_least):
     What a head would write of a position, were all of its attention there, goes to the logits
     through the gain of the last norm. They are those of later layers than the earliest.
     """
-    least = torch.stack(copying[heads.later], dim=1).amin(dim=1)
+    least = reduce(lambda one, other: one.minimum(other), copying[heads.later])
     verdict(mean(least, between=(0, 1)), at_least=at_least)
 
 
@@ -105,20 +108,14 @@ def test_the_earliest_do_not_copy(copying, heads, verdict, at_least):
 @refuted("half of them do not: directions turn between a token's embedding and what heads read")
 @evidence("weights")
 @pytest.mark.parametrize("at_least", [0.5])
-def test_each_copies_by_its_eigenvalues(weights, heads, verdict, at_least):
+def test_each_copies_by_its_eigenvalues(copying_scores, verdict, at_least):
     """The OV circuit of each copies, by its eigenvalues.
 
     min over the eight of Σ λ / Σ |λ|, λ of W_E W_V W_O W_U
 
     Norms are left out (Elhage et al. 2021). Five of the eight do copy, in context.
     """
-
-    def score(layer, index):
-        between = weights.W_O[layer, index] @ weights.W_U @ weights.W_E @ weights.W_V[layer, index]
-        eigenvalues = torch.linalg.eigvals(between)
-        return float(eigenvalues.sum().real / eigenvalues.abs().sum())
-
-    verdict(min(score(*place) for place in heads.places), at_least=at_least)
+    verdict(min(copying_scores), at_least=at_least)
 
 
 @evidence("intervention")

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mechanistic_claims import logit_difference
+from mechanistic_claims import logit_difference, plain
 from models.smollm2 import texts
 from models.smollm2.prompts import PROMPTS, Prompts, words
 
@@ -33,6 +33,7 @@ class Years(Prompts):
 
     def later(self, logits: Float[Tensor, "case logit"]) -> Float[Tensor, " case"]:
         """The probability of tens of a later decade, less that of an earlier one."""
+        logits = plain(logits)
         all_of = logits.double().logsumexp(dim=1)
         digits = torch.stack([logits[:, n] for n in self.tokens(DIGITS).tolist()], dim=1).double()
         share = (digits - all_of.unsqueeze(1)).exp()

@@ -19,7 +19,6 @@ from mechanistic_claims import (
     Heatmap,
     Sizes,
     fetched,
-    head,
     plain,
 )
 from models.smollm2.completions import Agreement, Years, capitals
@@ -172,7 +171,7 @@ class Task:
         """
         half = slice(1, self.length + 1)
         asked = unembedding[:, self.inputs[:, half]]
-        by = einsum(outputs[:, half], asked, "i source d, d i token -> i token source")
+        by = einsum(plain(outputs)[:, half], asked, "i source d, d i token -> i token source")
         own = by.diagonal(dim1=1, dim2=2).unsqueeze(-1)
         higher = (own > by).double().sum(dim=(1, 2))
         return higher / (self.length * (self.length - 1))
@@ -182,6 +181,19 @@ class Task:
     ) -> Float[Tensor, " input"]:
         """The mean attention of all rows but the first to position 0."""
         return pattern[:, 1:, 0].mean(dim=-1)
+
+    def strongest(
+        self, scores: Float[Tensor, "input layer head"], count: int, layers: range | None = None
+    ) -> list[tuple[int, int]]:
+        """The places, (layer, head), of the greatest scores in the mean over inputs, in order.
+
+        Where `layers` are given, only heads of these are looked at.
+        """
+        layers = layers or range(scores.shape[1])
+        some = plain(scores)[:, list(layers)]
+        of_heads = reduce(some, "input layer head -> (layer head)", "mean")
+        found = (divmod(int(at), scores.shape[2]) for at in of_heads.topk(count).indices)
+        return [(layers[layer], index) for layer, index in found]
 
     def share_of_strongest(
         self, places: Sequence[tuple[int, int]], scores: Float[Tensor, "input layer head"]
@@ -227,22 +239,3 @@ class Task:
             if tokenizer.get_vocab_size() == self.sizes.tokens:
                 return [tokenizer.decode([t], skip_special_tokens=False) for t in tokens]
         return [*map(str, tokens)]
-
-
-def strongest(
-    scores: Float[Tensor, "input layer head"], count: int, layers: range | None = None
-) -> list[tuple[int, int]]:
-    """The places, (layer, head), of the greatest scores in the mean over inputs, in order.
-
-    Where `layers` are given, only heads of these are looked at.
-    """
-    layers = layers or range(scores.shape[1])
-    of_heads = reduce(plain(scores)[:, list(layers)], "input layer head -> (layer head)", "mean")
-    found = (divmod(int(at), scores.shape[2]) for at in of_heads.topk(count).indices)
-    return [(layers[layer], index) for layer, index in found]
-
-
-def together(places: Sequence[tuple[int, int]]) -> Component:
-    """Heads as one component."""
-    first, *others = [head(layer, index) for layer, index in places]
-    return sum(others, start=first)
