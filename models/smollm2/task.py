@@ -173,7 +173,7 @@ class Task:
         asked = unembedding[:, self.inputs[:, half]]
         by = einsum(plain(outputs)[:, half], asked, "i source d, d i token -> i token source")
         own = by.diagonal(dim1=1, dim2=2).unsqueeze(-1)
-        higher = (own > by).double().sum(dim=(1, 2))
+        higher: Tensor = (own > by).double().sum(dim=(1, 2))
         return higher / (self.length * (self.length - 1))
 
     def sink(

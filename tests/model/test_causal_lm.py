@@ -64,7 +64,8 @@ def configurations():
     }
 
 
-KINDS = ("llama", "gpt2", "neox", "neox, one after another")
+SEQUENTIAL = pytest.param("neox, one after another", marks=pytest.mark.slow)
+KINDS = ("llama", "gpt2", "neox", SEQUENTIAL)
 
 
 @cache

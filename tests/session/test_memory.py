@@ -92,9 +92,8 @@ def test_this_machine_has_no_more_than_it_has():
     assert 0 < available < most
 
 
-@pytest.mark.parametrize(
-    ("gib", "said"), [(1_000, True), pytest.param(0.001, False, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("gib", "said"), [(1_000, True), (0.001, False)])
 def test_the_run_says_why_there_are_fewer(run_claims, tmp_path, gib, said):
     given = [f"--checkpoint={large(tmp_path / name, gib)}" for name in ("a.pt", "b.pt")]
     run = run_claims("claims/min_of_two", "-n", "auto", "--collect-only", *given)
