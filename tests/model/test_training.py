@@ -136,7 +136,8 @@ def killed_at(monkeypatch):
 
 
 @BOTH
-@pytest.mark.parametrize("dies_at", [97, pytest.param(121, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("dies_at", [97, 121])
 def test_a_run_that_is_killed_ends_in_the_same_files(
     training, recipe, dies_at, tmp_path, killed_at
 ):
