@@ -240,6 +240,8 @@ def test_a_site_that_nothing_reads(subjects):
     for nowhere in ("hook_nothing", "blocks.7.hook_resid_pre"):
         refused(f"there is no site {nowhere}", lambda n=nowhere: subject.activations.read(n))
         refused(f"there is no site {nowhere}", lambda n=nowhere: subject.intervene.put(n, values))
+    middle = "blocks.0.hook_resid_mid"
+    refused("the residual stream goes on without it", lambda: subject.intervene.put(middle, values))
     refused("unembed.hook_out", lambda: subject.activations.read(subject.parts.sites.logits))
 
 
