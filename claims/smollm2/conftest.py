@@ -63,8 +63,9 @@ def target_lost(task, heads, activations):
 
 @pytest.fixture(scope="session")
 def unembedding(weights):
-    """W_U, after the gain of the norm before it."""
-    return weights["model.norm.weight"].unsqueeze(-1) * weights.W_U
+    """`unembedding(tokens)`: columns of W_U, after the gain of the norm before it."""
+    gain = weights["model.norm.weight"]
+    return lambda tokens: (weights.W_U[:, tokens].movedim(0, -1) * gain).movedim(-1, 0)
 
 
 @pytest.fixture(scope="session")
@@ -122,8 +123,8 @@ def movers(task, activations, unembedding):
     others = task.other_prompts
     there = activations.on(others)
     attending = task.strongest(there.by_head(others.end_to_object), 16)
-    of_answer = there.written_along(unembedding[:, others.labels].T)
-    of_subject = there.written_along(unembedding[:, others.subject].T)
+    of_answer = there.written_along(unembedding(others.labels).T)
+    of_subject = there.written_along(unembedding(others.subject).T)
     by_writing = task.strongest(of_answer, of_answer[0].numel())
     to_subject = task.strongest(there.by_head(others.end_to_subject), 2, range(MOVERS))
     places = [place for place in by_writing if place in attending][:4]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -162,7 +162,7 @@ class Task:
     def copied(
         self,
         outputs: Float[Tensor, "input source d_model"],
-        unembedding: Float[Tensor, "d_model token"],
+        unembedding: Callable[[Tensor], Float[Tensor, "d_model input token"]],
     ) -> Float[Tensor, " input"]:
         """How often a token's logit is higher by its own position than by another's.
 
@@ -170,7 +170,7 @@ class Task:
         the first half all pairs of positions are compared.
         """
         half = slice(1, self.length + 1)
-        asked = unembedding[:, self.inputs[:, half]]
+        asked = unembedding(self.inputs[:, half])
         by = einsum(plain(outputs)[:, half], asked, "i source d, d i token -> i token source")
         own = by.diagonal(dim1=1, dim2=2).unsqueeze(-1)
         higher: Tensor = (own > by).double().sum(dim=(1, 2))
