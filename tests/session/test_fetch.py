@@ -202,7 +202,7 @@ def test_what_transformers_cannot_read_is_told(tiny, project):
     shutil.rmtree(project.root / "models")
     write_model(project.root, wheel)
     said = project.refuses()
-    assert "can't read tiny.gguf" in said
+    assert "tiny.gguf is not a whole GGUF file" in said
     assert 'python -m pip install "mechanistic-claims[language]"' in said
 
 
