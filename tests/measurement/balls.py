@@ -8,10 +8,10 @@ them.
 from __future__ import annotations
 
 import itertools
-import math
 from dataclasses import dataclass
 
 import flint
+import torch
 from flint import arb, arb_mat
 
 PRECISION = 400
@@ -22,82 +22,108 @@ def matrix(tensor):
     return arb_mat(tensor.double().tolist())
 
 
-def logits_of(matrices, query):
-    """OV circuit plus the query's direct path, [token][logit]."""
-    embedding, w_v, w_o, unembedding = matrices
-    ov, direct = embedding * w_v * w_o * unembedding, embedding * unembedding
-    logits = range(ov.ncols())
-    return [[ov[t, j] + direct[query, j] for j in logits] for t in range(ov.nrows())]
-
-
 class Balls:
-    """h(t) = w(t) (L[t, m] - L[t, j]) of a one-head model, weights relative to a token's."""
+    """h(t) = w(t) (L[t, m] - L[t, j]) of a one-head model, with a position for each place or none.
 
-    def __init__(self, weights, query):
+    Weights are relative to a score. `places` is the length of an input, the query's place included.
+    """
+
+    def __init__(self, weights, places):
         flint.ctx.prec = PRECISION
-        d_head = weights.W_Q.shape[-1]
-        writing = [weights.W_E, weights.W_V[0, 0], weights.W_O[0, 0], weights.W_U]
-        self.query = query
-        self.logit = logits_of([matrix(w) for w in writing], query)
-        self.modulus = logits_of([matrix(w.abs()) for w in writing], query)
-        self.logits = range(len(self.logit[0]))
-        embedding, w_q, w_k = (
-            matrix(w) for w in (weights.W_E, weights.W_Q[0, 0], weights.W_K[0, 0])
+        positions = weights.others.get("pos_embed.W_pos")
+        if positions is None:
+            positions = torch.zeros(places, weights.W_E.shape[1], dtype=torch.float64)
+        self.places, self.tokens = places, len(weights.W_E)
+        self.logits = range(weights.W_U.shape[1])
+        self.scale = 1 / arb(weights.W_Q.shape[-1]).sqrt()
+        heads = [getattr(weights, name)[0, 0] for name in ("W_Q", "W_K", "W_V", "W_O")]
+        self._exact = self._paths(weights.W_E, positions, heads, weights.W_U)
+        self._moduli = self._paths(
+            weights.W_E.abs(), positions.abs(), [w.abs() for w in heads], weights.W_U.abs()
         )
-        scores = (embedding * w_q) * (embedding * w_k).transpose() * (1 / arb(d_head).sqrt())
-        self.score = [scores[query, t] for t in range(len(self.logit))]
 
-    def terms(self, answer, token, relative_to=0.0):
+    def _paths(self, embedding, positions, heads, unembedding):
+        w_q, w_k, w_v, w_o = map(matrix, heads)
+        one_by_one = matrix(embedding)
+        read = []
+        for place in range(self.places):
+            position = matrix(positions[place].expand_as(embedding))
+            read.append(one_by_one + position)
+        u = matrix(unembedding)
+        keys = [(one * w_k).transpose() for one in read]
+        return {
+            "score": [read[-1] * w_q * key * self.scale for key in keys],
+            "ov": [one * w_v * w_o * u for one in read],
+            "direct": read[-1] * u,
+        }
+
+    def score(self, query, place, token):
+        return self._exact["score"][place][query, token]
+
+    def terms(self, query, place, token, answer, relative_to=0.0):
         """Against each rival; the weight is exp(score - relative_to)."""
-        weight = (self.score[token] - arb(relative_to)).exp()
-        row = self.logit[token]
+        weight = (self.score(query, place, token) - arb(relative_to)).exp()
+        row = self._row(self._exact, query, place, token)
         return [weight * (row[answer] - row[rival]) for rival in self.logits]
 
-    def moduli(self, answer, token):
+    def moduli(self, query, place, token, answer):
         """What is multiplied and added up on the way to each term, without its signs."""
-        weight, row = self.score[token].exp(), self.modulus[token]
+        weight = self.score(query, place, token).exp()
+        row = self._row(self._moduli, query, place, token)
         return [weight * (row[answer] + row[rival]) for rival in self.logits]
+
+    def _row(self, paths, query, place, token):
+        return [paths["ov"][place][token, j] + paths["direct"][query, j] for j in self.logits]
 
 
 @dataclass(frozen=True)
 class Known:
-    """A list in all its orders, `ways`: is it answered rightly; and so by more than 1e-9?
+    """Of a list: is it answered rightly; and is that clear?
 
     Right: every margin is certainly positive, and a tie never is. Clearly: a margin is more than
     1e-9 of the sum of the moduli, which no rounding in float64 hides.
     """
 
-    ways: int
     right: bool
     clearly_right: bool
     clearly_wrong: bool
 
 
-def enumerated(balls, n, length):
-    """Every list of the numbers 0 .. n-1, in ascending order; its answer is the first."""
+def enumerated(balls, n, answer_of, query=None):
+    """Every list of the numbers 0 .. n-1, in every order: followed by a query, or read at its last.
+
+    By inputs.
+    """
     found = {}
-    for answer in range(n):
-        rivals = [j for j in balls.logits if j != answer]
-        tokens_of = [*range(answer, n), balls.query]
-        h = {t: balls.terms(answer, t) for t in tokens_of}
-        moduli = {t: balls.moduli(answer, t) for t in tokens_of}
-        for others in itertools.combinations_with_replacement(range(answer, n), length - 1):
-            tokens = (answer, *others)
-            read = (*tokens, balls.query)
-            margins = [
-                (sum(h[t][rival] for t in read), CLEARLY * sum(moduli[t][rival] for t in read))
-                for rival in rivals
-            ]
-            found[tokens] = Known(
-                ways=math.factorial(length)
-                // math.prod(math.factorial(tokens.count(t)) for t in set(tokens)),
-                right=all(margin > 0 for margin, _ in margins),
-                clearly_right=all(margin > clear for margin, clear in margins),
-                clearly_wrong=any(margin < -clear for margin, clear in margins),
-            )
+    free = balls.places - (query is not None)
+    kept = {}
+
+    def of_each(what, *at):
+        key = (what.__name__, *at)
+        if key not in kept:
+            kept[key] = what(*at)
+        return kept[key]
+
+    for numbers in itertools.product(range(n), repeat=free):
+        tokens = numbers if query is None else (*numbers, query)
+        answer = answer_of(numbers)
+        h, moduli = (
+            [of_each(what, tokens[-1], place, token, answer) for place, token in enumerate(tokens)]
+            for what in (balls.terms, balls.moduli)
+        )
+        margins = [
+            (sum(term[j] for term in h), CLEARLY * sum(term[j] for term in moduli))
+            for j in balls.logits
+            if j != answer
+        ]
+        found[tokens] = Known(
+            right=all(margin > 0 for margin, _ in margins),
+            clearly_right=all(margin > clear for margin, clear in margins),
+            clearly_wrong=any(margin < -clear for margin, clear in margins),
+        )
     return found
 
 
 def share(known, is_so):
-    """Of all lists, in all orders, those of which something is so."""
-    return sum(k.ways for k in known.values() if is_so(k)) / sum(k.ways for k in known.values())
+    """Of all lists those of which something is so."""
+    return sum(map(is_so, known.values())) / len(known)

@@ -4,15 +4,30 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass, replace
+from typing import Literal
+from unittest.mock import patch
 
 import pytest
 import torch
+from flint import arb
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from torch.nn.functional import pad
 
-from mechanistic_claims.measurement.certificates import certificate, counting, terms
+from mechanistic_claims.measurement.certificates import (
+    certificate,
+    convolution,
+    counting,
+    relaxed,
+    separable,
+    table,
+    terms,
+)
 from mechanistic_claims.measurement.certificates.certificate import LONGEST, Certificates
-from mechanistic_claims.measurement.certificates.terms import Enclosure, Table, Terms, WorstTerms
+from mechanistic_claims.measurement.certificates.places import Places
+from mechanistic_claims.measurement.certificates.separable import WorstTerms
+from mechanistic_claims.measurement.certificates.table import Table
+from mechanistic_claims.measurement.certificates.terms import Enclosure, Terms
 from mechanistic_claims.measurement.circuits import Circuits, Weights
 from mechanistic_claims.measurement.measures import margin, share, spread
 from tests.measurement import balls
@@ -48,93 +63,145 @@ KINDS = {f.__name__: f for f in (normal, integers, nearly_equal, denormal)}
 
 @dataclass(frozen=True)
 class Drawn:
-    """A small model of one head, and lists of one length; every weight is a float32."""
+    """A small model of one head that takes the least of lists, and lists of one length.
+
+    The answer is read at a token after the list, or at its last operand; places have positions, or
+    none, or some of them the same. Every weight is a float32.
+    """
 
     kind: str
     n: int
     length: int
     scale: float
     seed: int
+    at_operand: bool = False
+    positions: Literal["none", "equal", "different"] = "none"
 
     @property
-    def circuits(self) -> Circuits:
+    def query(self) -> int | None:
+        return None if self.at_operand else self.n
+
+    @property
+    def places(self) -> int:
+        """Those of an input, its query's too."""
+        return self.length + (not self.at_operand)
+
+    @property
+    def weights(self) -> Weights:
         d, draw = 3, torch.Generator().manual_seed(self.seed)
 
         def weight(*shape):
             return (KINDS[self.kind](draw, shape) * self.scale).double()
 
-        return Circuits(
-            Weights(
-                W_E=weight(self.n + 1, d),
-                W_Q=weight(1, 1, d, d),
-                W_K=weight(1, 1, d, d),
-                W_V=weight(1, 1, d, d),
-                W_O=weight(1, 1, d, d),
-                W_U=weight(d, self.n),
-                others={},
-            )
+        positions = weight(self.places, d)
+        if self.positions == "equal":
+            positions[:-1:2] = positions[0].clone()
+        with_tokens = self.n + (not self.at_operand)
+        return Weights(
+            W_E=weight(with_tokens, d),
+            W_Q=weight(1, 1, d, d),
+            W_K=weight(1, 1, d, d),
+            W_V=weight(1, 1, d, d),
+            W_O=weight(1, 1, d, d),
+            W_U=weight(d, self.n),
+            others={} if self.positions == "none" else {"pos_embed.W_pos": positions},
         )
+
+    @property
+    def certificates(self) -> Certificates:
+        return Certificates(self.weights, self.query, companions(self.n), torch.float32)
 
     @property
     def can_be_decided(self) -> bool:
         """Numbers are neither so large nor so small that rounding hides what is clear."""
         moderate = 0.1 <= self.scale <= 6 and self.kind in ("normal", "integers")
-        return moderate and float(spread(self.circuits.qk().matrix[self.n])) < 600
+        return moderate and float(spread(Circuits(self.weights).qk().matrix).amax()) < 150
 
 
-def right_in(d_type, circuits, n, length):
-    """The share of lists that an attention layer in some type answers rightly."""
-    w = circuits.weights
+def inputs_of(drawn):
+    """Every list, with the query after it where there is one."""
+    lists = list(itertools.product(range(drawn.n), repeat=drawn.length))
+    read = torch.tensor(lists)
+    labels = read.amin(dim=-1)
+    return read if drawn.at_operand else pad(read, (0, 1), value=drawn.n), labels
+
+
+def right_in(d_type, weights, inputs, labels):
+    """The share of inputs that an attention layer in some type answers rightly."""
     e, q, k, v, o, u = (
-        getattr(w, name).to(d_type).squeeze() for name in ("W_E", "W_Q", "W_K", "W_V", "W_O", "W_U")
+        getattr(weights, name).to(d_type).squeeze()
+        for name in ("W_E", "W_Q", "W_K", "W_V", "W_O", "W_U")
     )
-    lists = torch.tensor(list(itertools.product(range(n), repeat=length)))
-    read = torch.cat([lists, torch.full((len(lists), 1), n)], dim=1)
-    scores = torch.einsum("d,lsd->ls", e[n] @ q, e[read] @ k) / q.shape[-1] ** 0.5
-    moved = torch.einsum("ls,lsd->ld", scores.softmax(dim=-1), e[read] @ v)
-    return share(margin((moved @ o + e[n]) @ u, lists.amin(dim=-1)) > 0)
+    read = e[inputs]
+    if positions := weights.others:
+        read = read + positions["pos_embed.W_pos"][: inputs.shape[1]].to(d_type)
+    last = read[:, -1]
+    scores = torch.einsum("ld,lsd->ls", last @ q, read @ k) / q.shape[-1] ** 0.5
+    moved = torch.einsum("ls,lsd->ld", scores.softmax(dim=-1), read @ v)
+    return share(margin((moved @ o + last) @ u, labels) > 0)
 
 
 def complaint(drawn: Drawn) -> str | None:
     """What is wrong with the certificates of a model; None where nothing is."""
-    n, length, circuits = drawn.n, drawn.length, drawn.circuits
-    known = enumerated(Balls(circuits.weights, n), n, length)
-    found = Certificates(circuits, n, companions(n), torch.float32)
-    separable, counted = found.separable(length), found.counted(length)
+    length, found = drawn.length, drawn.certificates
+    known = enumerated(Balls(drawn.weights, drawn.places), drawn.n, min, drawn.query)
+    at_worst, counted = found.separable(length), found.counted(length)
+    with patch.object(counting, "MOST_PARTS", 0):
+        by_polynomials = drawn.certificates.counted(length)
     executed = found.counted(length, as_executed=True)
     right = balls.share(known, lambda k: k.right)
     for name, bound, truth in (
-        ("separable", separable.accuracy, right),
-        ("quadratic", found.quadratic(length), right),
+        ("separable", at_worst.accuracy, right),
+        ("relaxed", found.relaxed(length), right),
         ("counted", counted.at_least, right),
-        ("as executed", executed.at_least, right_in(torch.float32, circuits, n, length)),
+        ("by polynomials", by_polynomials.at_least, right),
+        ("enumerated", found.enumerated(length), right),
+        (
+            "as executed",
+            executed.at_least,
+            right_in(torch.float32, drawn.weights, *inputs_of(drawn)),
+        ),
     ):
         if bound > truth:
             return f"{name}: {bound} certified, {truth} true"
-    if counted.at_most < right:
-        return f"at most {counted.at_most}, {right} true"
-    for answer, certain in enumerate(separable.certain.tolist()):
-        if certain and not all(k.right for tokens, k in known.items() if tokens[0] == answer):
-            return f"{answer} is called certain and is not"
-    return too_little(known, separable, counted) if drawn.can_be_decided else None
+    for most in (counted.at_most, by_polynomials.at_most):
+        if most < right:
+            return f"at most {most}, {right} true"
+    uncertain = witnesses(at_worst)
+    for at, lists in by_answer_and_query(known).items():
+        if at not in uncertain and not all(k.right for k in lists.values()):
+            return f"{at} is called certain and is not"
+    return too_little(drawn, known, at_worst, counted) if drawn.can_be_decided else None
 
 
-def too_little(known, separable, counted):
+def witnesses(at_worst):
+    """The worst list of each answer and query that are not certain."""
+    found = zip(at_worst.answer.tolist(), map(tuple, at_worst.witness.tolist()), strict=True)
+    return {(answer, tokens[-1]): tokens for answer, tokens in found}
+
+
+def by_answer_and_query(known):
+    """Every token of a list is at least its answer, and so is a query after it."""
+    found = {}
+    for tokens, is_known in known.items():
+        found.setdefault((min(tokens), tokens[-1]), {})[tokens] = is_known
+    return found
+
+
+def too_little(drawn, known, at_worst, counted):
     """What is clear and yet not said."""
-    for answer, certain in enumerate(separable.certain.tolist()):
-        clear = [k.clearly_right for tokens, k in known.items() if tokens[0] == answer]
-        if not certain and all(clear):
-            return f"{answer} is certain and not called so"
-        witness = tuple(sorted(separable.witness[answer].tolist()))
-        if not certain and (witness[0] != answer or known[witness].clearly_right):
-            return f"the witness of {answer} is answered rightly"
+    uncertain = witnesses(at_worst)
+    for at, lists in by_answer_and_query(known).items():
+        if at in uncertain and all(k.clearly_right for k in lists.values()):
+            return f"{at} is certain and not called so"
+        if at in uncertain and (uncertain[at] not in lists or lists[uncertain[at]].clearly_right):
+            return f"the witness of {at} is answered rightly"
     unclear = balls.share(known, lambda k: not (k.clearly_right or k.clearly_wrong))
     if counted.at_most - counted.at_least > unclear + 1e-8:
         return f"undecided: {counted}"
-    if len(next(iter(known))) == 2:
-        clear = balls.share(known, lambda k: k.clearly_right)
-        if separable.accuracy < clear:
-            return f"separable: {separable.accuracy} of pairs, {clear} true"
+    clear = balls.share(known, lambda k: k.clearly_right)
+    if drawn.length == 2 and at_worst.accuracy < clear:
+        return f"separable: {at_worst.accuracy} of pairs, {clear} true"
     return None
 
 
@@ -145,7 +212,9 @@ MODELS = st.builds(
     length=st.integers(1, 4),
     scale=st.integers(-12, 12).map(lambda exponent: 10.0 ** (exponent / 4)),
     seed=st.integers(0, 10**6),
-)
+    at_operand=st.booleans(),
+    positions=st.sampled_from(["none", "equal", "different"]),
+).filter(lambda drawn: drawn.places > 1)
 
 
 def soundness(examples):
@@ -175,6 +244,7 @@ def test_certified_is_never_more_than_true_of_many(drawn):
 def test_scales_at_which_numbers_overflow_or_vanish(kind, scale):
     for seed in range(5):
         assert complaint(Drawn(kind, 4, 3, scale, seed)) is None
+        assert complaint(Drawn(kind, 3, 3, scale, seed, True, "different")) is None
 
 
 def negated(interval: Enclosure) -> Enclosure:
@@ -193,31 +263,33 @@ def changed_terms(change):
 
 
 def changed_least(change):
-    def of(least: WorstTerms, length: int) -> torch.Tensor:
-        return change(least, length).fill_diagonal_(torch.inf)
-
-    return WorstTerms, "of_length", of
+    return WorstTerms, "of_lists", change
 
 
-TERMS, COUNT, GREATEST = Table.terms, counting._count, Table.two_greatest.func
-LOG_FACTORIALS, BY_THEIR_OWN = counting._log_factorials, counting._by_their_own
-AGAINST, EXECUTED = counting._Classes.against, certificate.executed
+TERMS, COUNT, AGAINST_WORST = Table.terms, counting._count, relaxed._against_the_worst
+LOG_FACTORIALS, WHOLE, WAYS = counting._log_factorials, counting._Answers.whole, separable._ways
+AGAINST, EXECUTED, IN_STEPS = counting._Classes.against, certificate.executed, convolution._in_steps
+MULTIPLIED_OUT, OF_LISTS, OF_PLACES = table._multiplied_out, WorstTerms.of_lists, Places.of
 BROKEN = {
     "the sign of the answer's own term": changed_terms(lambda t: replace(t, own=negated(t.own))),
     "the sign of the others' terms": changed_terms(lambda t: replace(t, others=negated(t.others))),
     "no term of the query": changed_terms(
-        lambda t: replace(t, query=raised(t.query, -t.query.low))
+        lambda t: replace(t, fixed=raised(t.fixed, -t.fixed.low))
     ),
-    "ties are wins": changed_terms(lambda t: replace(t, own=raised(t.own, 1e-9))),
+    "ties are wins": changed_terms(lambda t: replace(t, fixed=raised(t.fixed, 1e-9))),
     "one token less": changed_terms(
         lambda t: replace(t, tokens=t.tokens[:-1], others=t.others[:-1])
     ),
-    "no other token at worst": changed_least(lambda least, k: least.query + k * least.own),
-    "the answer at every place but one at worst": changed_least(
-        lambda least, k: least.query + (k - 1) * least.own + torch.minimum(least.own, least.other)
+    "the answer need not occur": changed_terms(lambda t: replace(t, must_occur=False)),
+    "the answer must occur beside itself": changed_terms(lambda t: replace(t, must_occur=True)),
+    "no other token at worst": changed_least(
+        lambda worst, many: worst.fixed + (worst.own * torch.tensor(many)[:, None]).sum(dim=1)
+    ),
+    "any token at worst is the answer's companion": changed_least(
+        lambda worst, many: OF_LISTS(replace(worst, other=worst.own.clamp(min=0)), many)
     ),
     "no term of the query at worst": changed_least(
-        lambda least, k: k * torch.minimum(least.own, least.other)
+        lambda worst, many: OF_LISTS(replace(worst, fixed=torch.zeros_like(worst.fixed)), many)
     ),
     "ways counted for a place more": (
         counting,
@@ -225,9 +297,9 @@ BROKEN = {
         lambda length: LOG_FACTORIALS(length + 1)[1:],
     ),
     "one place more to fill": (
-        counting,
-        "_by_their_own",
-        lambda *a: replace(BY_THEIR_OWN(*a), free=BY_THEIR_OWN(*a).free + 1),
+        counting._Answers,
+        "whole",
+        lambda answers: replace(WHOLE(answers), free=WHOLE(answers).free + 2),
     ),
     "a rival is forgotten that may win": (
         counting._Classes,
@@ -239,15 +311,42 @@ BROKEN = {
         "_count",
         lambda *a: replace(COUNT(*a), right=COUNT(*a).right + COUNT(*a).wrong),
     ),
+    "the answer may be before its first place": (
+        separable,
+        "_ways",
+        lambda safe, places, is_safe, group, first: WAYS(safe, places, is_safe, group, None),
+    ),
     "nothing is lost in execution": (
         certificate,
         "executed",
-        lambda *a: replace(EXECUTED(*a), lost=torch.zeros_like(EXECUTED(*a).lost)),
+        lambda *a: (EXECUTED(*a)[0], torch.zeros_like(EXECUTED(*a)[1])),
+    ),
+    "all places are as the first": (
+        certificate.Places,
+        "of",
+        lambda positions, free: OF_PLACES(positions[:1], free),
+    ),
+    "no position at the query": (
+        table,
+        "_multiplied_out",
+        lambda w, at, q: MULTIPLIED_OUT(w, torch.cat([at[:-1], 0 * at[-1:]]), q),
     ),
     "the worst rival may be the second": (
-        Table,
-        "two_greatest",
-        property(lambda t: [found.flip(-1) for found in GREATEST(t)]),
+        relaxed,
+        "_against_the_worst",
+        lambda answer, rival, weight: AGAINST_WORST(
+            answer, rival.scatter(-1, rival.argmax(-1, keepdim=True), -torch.inf), weight
+        ),
+    ),
+    "steps are rounded up": (
+        convolution,
+        "_in_steps",
+        lambda terms, fixed, steps, at_most: IN_STEPS(terms, fixed, steps, False),
+    ),
+    "steps are rounded down": (
+        convolution,
+        "_in_steps",
+        lambda terms, fixed, steps, at_most: IN_STEPS(terms, fixed, steps, True),
     ),
 }
 
@@ -256,8 +355,14 @@ BROKEN = {
 def sound_models():
     """Models of which the certificates are right."""
     models = [
-        Drawn(kind, n, length, 1.0, seed)
-        for kind, n, length, seed in itertools.product(KINDS, (3, 4), (2, 3), range(8))
+        Drawn(kind, n, length, 1.0, seed, *lists)
+        for kind, n, length, seed, lists in itertools.product(
+            KINDS,
+            (3, 4),
+            (2, 3),
+            range(4),
+            [(False, "none"), (False, "different"), (True, "equal"), (True, "different")],
+        )
     ]
     assert not any(map(complaint, models))
     return models
@@ -277,31 +382,53 @@ def inside(interval: Enclosure, truth) -> bool:
     return all(a < h < b for a, h, b in zip(low, truth, high, strict=True))
 
 
-def all_inside(circuits, query, answers):
+def all_inside(weights, n, length, query, answers):
     """Every term of some answers holds the ball of it."""
-    known = Balls(circuits.weights, query)
-    others = [torch.arange(answer + 1, query) for answer in range(query)]
-    table = Table.of(circuits, query, others, LONGEST)
-    score = circuits.qk().rows(torch.tensor([query])).matrix[0]
-    logits = torch.arange(len(known.logits))
+    at_operand = query is None
+    known = Balls(weights, length + (not at_operand))
+    positions = weights.others.get("pos_embed.W_pos", torch.zeros_like(weights.W_E[:1]))
+    places = Places.of(positions, length - at_operand)
+    others = [torch.arange(answer + 1, n) for answer in range(n)]
+    found = Table.of(weights, places, query, others, LONGEST)
     for answer in answers:
-        found = table.terms(answer, logits, 4)
-        top = float(score[answer:].amax())
-        for token, interval in (
-            (answer, found.own),
-            (query, found.query),
-            *((t, found.others[at]) for at, t in enumerate(found.tokens.tolist())),
-        ):
-            if not inside(interval, known.terms(answer, token, relative_to=top)):
+        listed = found.listed(answer)
+        for at in range(len(listed.queries)):
+            if not inside_of_query(known, found, listed, at):
                 return False
     return True
 
 
+def inside_of_query(known, found, listed, at):
+    terms_, last = found.terms(listed, at, torch.arange(len(known.logits))), known.places - 1
+    query, answer, group_of = terms_.query, terms_.answer, found.places.group_of.tolist()
+    top = max(
+        [float(known.score(query, last, query).mid())]
+        + [
+            float(known.score(query, place, token).mid())
+            for place in range(len(group_of))
+            for token in listed.tokens.tolist()
+        ]
+    )
+    top = arb(top)
+    for place, group in enumerate(group_of):
+        for token, interval in (
+            (answer, terms_.own[group]),
+            *((t, terms_.others[i, group]) for i, t in enumerate(terms_.tokens.tolist())),
+        ):
+            if not inside(interval, known.terms(query, place, token, answer, top)):
+                return False
+    return inside(terms_.fixed, known.terms(query, last, query, answer, top))
+
+
 def test_every_term_is_inside_its_interval(reference, monkeypatch):
     answers = range(0, 200, 19)
-    assert all_inside(reference.circuits, 200, answers)
-    for seed in range(10):
-        assert all_inside(Drawn("normal", 6, 2, 10.0 ** (seed / 5 - 1), seed).circuits, 6, range(6))
-    monkeypatch.setattr(terms, "gamma", lambda *_: 0.0)
+    assert not reference.weights["pos_embed.W_pos"].any()
+    of_reference = replace(reference.weights, others={})
+    assert all_inside(of_reference, 200, 4, 200, answers)
+    for seed, at_operand in itertools.product(range(8), (False, True)):
+        drawn = Drawn("normal", 5, 3, 10.0 ** (seed / 5 - 1), seed, at_operand, "different")
+        assert all_inside(drawn.weights, 5, 3, drawn.query, range(5))
+    monkeypatch.setattr(table, "gamma", lambda *_: 0.0)
+    monkeypatch.setattr(table, "UNDERFLOW", 0.0)
     monkeypatch.setattr(terms, "UNDERFLOW", 0.0)
-    assert not all_inside(reference.circuits, 200, answers)
+    assert not all_inside(of_reference, 200, 4, 200, answers)

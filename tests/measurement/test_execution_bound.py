@@ -11,10 +11,9 @@ import torch
 from mechanistic_claims.errors import CannotJudge
 from mechanistic_claims.measurement.certificates.certificate import Certificates
 from mechanistic_claims.measurement.certificates.terms import gamma
-from mechanistic_claims.measurement.circuits import Circuits
 from models.min_of_two.weights import with_zero_biases
 from tests.conftest import subject_of
-from tests.measurement.test_certificates import Drawn, companions, right_in
+from tests.measurement.test_certificates import Drawn, companions, inputs_of, right_in
 
 
 def of_two_numbers(
@@ -105,13 +104,18 @@ def test_scores_that_are_not_told_apart_prove_only_what_hangs_on_none(save, d_ty
 def test_of_sixteen_bits_no_more_is_certified_than_runs(d_type):
     """And something is, of models that are small and loud."""
     certified = []
-    for kind, scale, seed in itertools.product(("normal", "integers"), (0.5, 2.0), range(8)):
-        drawn = Drawn(kind, 4, 2, scale, seed).circuits.weights
+    for kind, scale, seed, at_operand in itertools.product(
+        ("normal", "integers"), (0.5, 2.0), range(8), (False, True)
+    ):
+        model = Drawn(kind, 4, 2, scale, seed, at_operand, "different" if at_operand else "none")
+        drawn = model.weights
         names = ("W_E", "W_Q", "W_K", "W_V", "W_O", "W_U")
         cut = {name: getattr(drawn, name).to(d_type).double() for name in names}
-        circuits = Circuits(replace(drawn, **cut))
-        found = Certificates(circuits, 4, companions(4), d_type).counted(2, as_executed=True)
-        assert found.at_least <= right_in(d_type, circuits, 4, 2)
+        others = {name: one.to(d_type).double() for name, one in drawn.others.items()}
+        weights = replace(drawn, **cut, others=others)
+        certificates = Certificates(weights, model.query, companions(4), d_type)
+        found = certificates.counted(2, as_executed=True)
+        assert found.at_least <= right_in(d_type, weights, *inputs_of(model))
         certified.append(found.at_least)
     assert max(certified) > 0.1
 
