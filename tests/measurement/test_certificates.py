@@ -267,7 +267,7 @@ def changed_least(change):
 
 
 TERMS, COUNT, AGAINST_WORST = Table.terms, counting._count, relaxed._against_the_worst
-LOG_FACTORIALS, WHOLE, WAYS = counting._log_factorials, counting._Answers.whole, separable._ways
+LOG_FACTORIALS, LOG_WAYS, WAYS = counting._log_factorials, counting._log_ways, separable._ways
 AGAINST, EXECUTED, IN_STEPS = counting._Classes.against, certificate.executed, convolution._in_steps
 MULTIPLIED_OUT, OF_LISTS, OF_PLACES = table._multiplied_out, WorstTerms.of_lists, Places.of
 BROKEN = {
@@ -296,10 +296,10 @@ BROKEN = {
         "_log_factorials",
         lambda length: LOG_FACTORIALS(length + 1)[1:],
     ),
-    "one place more to fill": (
-        counting._Answers,
-        "whole",
-        lambda answers: replace(WHOLE(answers), free=WHOLE(answers).free + 2),
+    "one token more is left": (
+        counting,
+        "_log_ways",
+        lambda classes, left, log_factorial: LOG_WAYS(classes, left + 1, log_factorial),
     ),
     "a rival is forgotten that may win": (
         counting._Classes,
