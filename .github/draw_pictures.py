@@ -1,18 +1,25 @@
-"""Draws README's pictures, story.png and proofs.png: `python .github/draw_pictures.py`."""
+"""README's story.png and proofs.png: `PYTHONPATH=. python .github/draw_pictures.py`."""
 
+from functools import partial
 from pathlib import Path
 
+import matplotlib
 import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from mechanistic_claims.checkpoint.read import read_checkpoint
-from mechanistic_claims.measurement.pictures import draw
-from mechanistic_claims.measurement.subject import Subject
+from mechanistic_claims import open_checkpoint
+from mechanistic_claims.measurement.certificates.compactness import Tradeoff, draw_beside
+from mechanistic_claims.measurement.pictures import STYLE
 from mechanistic_claims.model.task import Picture
+from tests.benchmarks.published import PUBLISHED, proofs_beside
 
-checkpoint = read_checkpoint(FAMILY.reference, "min_of_two")
-subject = Subject(checkpoint, FAMILY.build(checkpoint, torch.device("cpu")), torch.device("cpu"))
+PROVED = {
+    "min_of_two": ("min of K numbers below 200, read at '='", (2, 4, 8, 16)),
+    "max_of_four": ("max of 4 numbers below 64, read at the last", (4,)),
+}
+here = Path(__file__)
+subject = open_checkpoint("min_of_two")
 task, circuits = subject.task, subject.circuits
 row = circuits.qk().matrix[task.equals, task.operands]
 rises = torch.nn.functional.pad(row.diff() >= 0, (0, 1))
@@ -30,7 +37,14 @@ figure = Figure(figsize=(16, 4.6), dpi=110, layout="constrained", facecolor="whi
 FigureCanvasAgg(figure)
 for picture, axes in zip(pictures, figure.subplots(1, 3), strict=True):
     picture.draw(axes)
-here = Path(__file__)
 figure.savefig(here.with_name("story.png"))
-with torch.no_grad():
-    here.with_name("proofs.png").write_bytes(draw(subject.certificate.tradeoff))
+
+with matplotlib.rc_context(STYLE):
+    figure = Figure(figsize=(9, 4.6), dpi=140, layout="constrained", facecolor="white")
+    FigureCanvasAgg(figure)
+    tradeoffs = [
+        Tradeoff(title, partial(proofs_beside, open_checkpoint(model), lengths), (PUBLISHED,))
+        for model, (title, lengths) in PROVED.items()
+    ]
+    draw_beside(tradeoffs, figure.subplots(1, len(tradeoffs), sharey=True))
+    figure.savefig(here.with_name("proofs.png"))
