@@ -8,7 +8,9 @@ from dataclasses import replace
 
 import pytest
 import torch
+from matplotlib.figure import Figure
 
+from mechanistic_claims.measurement.certificates.compactness import Proof, Tradeoff
 from mechanistic_claims.model.weights import Weights
 from tests.benchmarks.published import POSITIONS, cubic, cubic_of_the_least
 
@@ -170,3 +172,15 @@ def test_models_of_which_it_says_nothing():
         cubic(model("greatest", 3, 2), 3)
     with pytest.raises(ValueError, match="such positions"):
         cubic_of_the_least(model("greatest", 3, 2, noise=0.1), 2)
+
+
+def test_it_is_hollow_in_a_picture_with_one_legend():
+    axes = Figure().add_subplot()
+    made = [Proof("cubic", 4, 1000, 0.9), Proof("ours", 4, 2000, 0.99), Proof("ours", 5, 3000, 1.0)]
+    Tradeoff("", lambda: made, ["cubic"]).draw(axes)
+    drawn = [line for line in axes.lines if line.get_marker() != "None" and len(line.get_xdata())]
+    assert [line.get_fillstyle() for line in drawn] == ["none", "full", "full"]
+    assert [float(line.get_ydata()[0]) for line in drawn] == pytest.approx([0.1, 0.01, 1e-9])
+    (legend,) = axes.figure.legends
+    texts = [text.get_text() for text in legend.get_texts()]
+    assert texts == ["lists of 4", "lists of 5", "cubic", "ours"]
