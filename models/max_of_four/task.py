@@ -53,6 +53,11 @@ class Task:
         return torch.arange(self.number_of_tokens, device=self.device)
 
     @property
+    def upper(self) -> Int[Tensor, " token"]:
+        """All but the lowest quarter, of which only one list in 4^length has its maximum."""
+        return self.tokens[self.number_of_tokens // 4 :]
+
+    @property
     def companions(self) -> Bool[Tensor, "answer token"]:
         """Whether a number may be in a list whose maximum is another one: if it is not above it."""
         return self.tokens[None, :] <= self.tokens[:, None]

@@ -1,0 +1,53 @@
+"""The story of max_of_four: the last place attends to the greatest number, and it is copied.
+
+Gross et al. 2024 (arXiv 2406.11779) prove bounds on the accuracy of such models. Here their story
+is told in sentences: scores rise with the number, whichever number asks; the OV circuit copies;
+what places and the direct path add is small against the margins.
+"""
+
+from mechanistic_claims import Step
+
+STORY = (
+    "preconditions",
+    "behavior",
+    "attention",
+    "ov_circuit",
+    "qk_circuit",
+    "places",
+    "direct_path",
+    "interventions",
+    "errors",
+)
+"""The parts in the order in which they are told: the files test_<part>.py."""
+
+STEPS = (
+    Step(
+        "The last place attends to the greatest number.",
+        {
+            "weights": "qk_circuit.greater_numbers_get_higher_scores",
+            "activations": "attention.more_attention_on_the_max",
+            "intervention": "interventions.attending_to_another_number_gives_that",
+        },
+        pictured="weights",
+    ),
+    Step(
+        "It does so whichever number stands there, and in whatever order the others stand.",
+        {
+            "weights": "qk_circuit.it_is_one_row",
+            "behavior": "places.in_another_order_the_answer_stays",
+            "intervention": "places.which_number_asks_does_not_matter",
+        },
+        pictured="weights",
+    ),
+    Step(
+        "The OV circuit copies the number attended to into the answer.",
+        {
+            "weights": "ov_circuit.the_upper_numbers_get_the_highest_logit",
+            "activations": "direct_path.margins_exceed_its_range",
+            "intervention": "interventions.the_value_attended_to_is_the_answer",
+            "behavior": "behavior.accuracy",
+        },
+        pictured="weights",
+    ),
+)
+"""The steps of the story, each with the claim that is its strongest evidence of each kind."""
