@@ -1,10 +1,13 @@
-"""Why the last place attends to the max: its scores rise with the number, whichever number asks."""
+"""Why the last place attends to the max: its scores rise with the number, whichever number asks.
+
+The order of the least numbers is left out where the story holds: below u one list in 256 at most
+has its maximum, v / 4 for lists of four, and training hardly shows which of them is greater.
+"""
 
 import pytest
 import torch
 
 from mechanistic_claims import (
-    any_size,
     evidence,
     falling_pairs,
     ordered_pairs,
@@ -27,47 +30,48 @@ def picture(circuits, task):
     return task.circuit(rows_of_the_last_place(circuits, task), TITLE, "asking", "attended")
 
 
-@any_size
 @evidence("weights")
-@pytest.mark.parametrize("at_least", [0.98])
+@pytest.mark.parametrize("at_least", [0.99])
 def test_greater_numbers_get_higher_scores(task, circuits, verdict, at_least):
     """Of two numbers the greater gets the higher score, whichever number asks.
 
-    share of (q, i, j), i < j, with s_q(j) > s_q(i), s_q(t) = QK[q, t] + QK[p_K, t]
+    share of (q, i, j), i < j ≥ u, with s_q(j) > s_q(i), s_q(t) = QK[q, t] + QK[p_K, t]
 
     QK = W W_Q W_Kᵀ W_Eᵀ / √d_head, W being W_E for the number q that asks and W_pos for the last
     place, multiplied out in float64. A tie counts against the claim. An exception is a pair (i, j)
     in the wrong order for some q.
     """
-    rises = torch.stack([falling_pairs(-row) for row in rows_of_the_last_place(circuits, task)])
+    pairs = ordered_pairs(len(task.tokens))
+    asked = pairs[:, 1] >= task.upper[0].cpu()
+    rows = rows_of_the_last_place(circuits, task)
+    rises = torch.stack([falling_pairs(-row)[asked] for row in rows])
     verdict(
         share(rises),
         at_least=at_least,
-        exceptions=ordered_pairs(len(task.tokens))[~rises.all(dim=0).cpu()],
+        exceptions=pairs[asked][~rises.all(dim=0).cpu()],
         picture=picture(circuits, task),
     )
 
 
 @evidence("weights")
-@pytest.mark.parametrize("at_least", [0.85])
+@pytest.mark.parametrize("at_least", [0.9])
 def test_the_rows_rise_at_almost_every_step(task, circuits, verdict, at_least):
     """The score rises from a number to the next, whichever number asks.
 
-    share of (q, t) with s_q(t + 1) > s_q(t), s_q(t) = QK[q, t] + QK[p_K, t]
+    share of (q, t), t ≥ u, with s_q(t) > s_q(t − 1), s_q(t) = QK[q, t] + QK[p_K, t]
 
     QK = W W_Q W_Kᵀ W_Eᵀ / √d_head, W being W_E for the number q that asks and W_pos for the last
-    place, in float64. An exception t is a step from t to t + 1 that does not rise for some q.
+    place, in float64. An exception t is a step from t − 1 to t that does not rise for some q.
     """
-    rises = rows_of_the_last_place(circuits, task).diff(dim=1) > 0
+    rises = rows_of_the_last_place(circuits, task).diff(dim=1)[:, task.upper - 1] > 0
     verdict(
         share(rises),
         at_least=at_least,
-        exceptions=task.tokens[:-1][~rises.all(dim=0)],
+        exceptions=task.upper[~rises.all(dim=0)],
         picture=picture(circuits, task),
     )
 
 
-@any_size
 @evidence("weights")
 @pytest.mark.parametrize("at_most", [0.1])
 def test_where_a_row_falls_it_falls_little(task, circuits, verdict, at_most):
@@ -98,13 +102,12 @@ def test_the_rows_are_strictly_increasing(task, circuits, verdict, at_least):
     verdict(share(rises), at_least=at_least, exceptions=task.tokens[:-1][~rises.all(dim=0)])
 
 
-@any_size
 @evidence("weights")
 @pytest.mark.parametrize("at_least", [0.999])
 def test_it_is_one_row(task, circuits, verdict, at_least):
     """Whichever number asks, it is the same row, times a number.
 
-    σ₁² / Σ σ_i², σ the singular values of s_q(t) − mean over t of s_q, s_q(t) = QK[q, t] + QK[p_K, t]
+    σ₁² / Σ σ_i², σ the singular values of s_q(t) − mean of s_q, s_q(t) = QK[q, t] + QK[p_K, t]
 
     QK = W W_Q W_Kᵀ W_Eᵀ / √d_head, W being W_E for the number q that asks and W_pos for the last
     place, in float64. A constant on a row is nothing to its softmax.

@@ -52,10 +52,15 @@ class Task:
         """The numbers, and the logits that can be answers: 0..v-1."""
         return torch.arange(self.number_of_tokens, device=self.device)
 
-    @property
+    @cached_property
     def upper(self) -> Int[Tensor, " token"]:
-        """All but the lowest quarter, of which only one list in 4^length has its maximum."""
-        return self.tokens[self.number_of_tokens // 4 :]
+        """All numbers but the least, below which one list in 256 at most has its maximum.
+
+        Training hardly shows those. Of lists of four they are a quarter of the numbers.
+        """
+        v, length = self.number_of_tokens, self.length
+        least = max(t for t in range(v) if 256 * t**length <= v**length)
+        return self.tokens[least:]
 
     @property
     def companions(self) -> Bool[Tensor, "answer token"]:
