@@ -2,7 +2,7 @@
 
 import pytest
 
-from mechanistic_claims import evidence, mean, quantitative, refuted, share
+from mechanistic_claims import evidence, mean, quantitative, share
 
 SHARE = "attention (share)"
 
@@ -34,26 +34,6 @@ def test_more_attention_on_the_max(task, activations, verdict, at_least):
         at_least=at_least,
         exceptions=task.inputs[task.differ & ~prefers],
         picture=task.map(on_the_max(task, activations), "Attention on the max", SHARE),
-    )
-
-
-@refuted("of some neighbors the smaller has the higher score")
-@evidence("activations")
-@pytest.mark.parametrize("at_least", [1.0])
-def test_always_more_attention_on_the_max(task, activations, verdict, at_least):
-    """The last place always attends more to the max.
-
-    share of random lists of several numbers with A_i > A_j for some i with x_i = max and every j
-    with x_j ≠ max
-
-    A is the softmax attention from the last place, read from the model's pattern hook. One list on
-    which another number gets as much refutes the sentence.
-    """
-    prefers = prefers_the_max(task, activations)
-    verdict(
-        share(prefers[task.differ]),
-        at_least=at_least,
-        exceptions=task.inputs[task.differ & ~prefers],
     )
 
 

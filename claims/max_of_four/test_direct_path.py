@@ -8,15 +8,9 @@ from mechanistic_claims import (
     evidence,
     logits,
     positions,
-    refuted,
     share,
     spread,
 )
-
-
-def stays_without_it(task, activations, intervene):
-    without = intervene.cut(embedding + positions, logits, "zero")
-    return activations.correct & without.answers(task.labels)
 
 
 @evidence("intervention")
@@ -29,22 +23,8 @@ def test_without_it_the_answer_stays(task, activations, intervene, verdict, at_l
     The embedding at the last place is subtracted from the last residual stream of the real model,
     which keeps attention as it is. An answer that becomes a tie is lost.
     """
-    stays = stays_without_it(task, activations, intervene)
-    verdict(share(stays), at_least=at_least, exceptions=task.inputs[~stays])
-
-
-@refuted("near-ties are decided by it, and some answers are wrong with it")
-@evidence("intervention")
-@pytest.mark.parametrize("at_least", [1.0])
-def test_without_it_every_answer_stays(task, activations, intervene, verdict, at_least):
-    """Without the direct path (ablated: zero) every right answer stays, and all are right.
-
-    share of random lists that are right, and stay so without ((W_E[x_K] + W_pos[K]) W_U)
-
-    The embedding at the last place is subtracted from the last residual stream of the real model.
-    One list that is not right refutes the sentence.
-    """
-    stays = stays_without_it(task, activations, intervene)
+    without = intervene.cut(embedding + positions, logits, "zero")
+    stays = activations.correct & without.answers(task.labels)
     verdict(share(stays), at_least=at_least, exceptions=task.inputs[~stays])
 
 
