@@ -22,11 +22,14 @@ SIZES_OF = {
     "d_vocab_out=113, d_mlp=512, act_fn='relu'",
     "induction": "n_layers=2, n_heads=2, d_model=64, d_head=32, n_ctx=64, d_vocab=64, "
     "d_vocab_out=64, attn_only=True",
+    "max_of_four": "n_layers=1, n_heads=1, d_model=32, d_head=32, n_ctx=4, d_vocab=64, "
+    "d_vocab_out=64, attn_only=True",
 }
 INPUTS_OF = {
     "min_of_two": "torch.cartesian_prod(*[torch.arange(200)] * 2, torch.tensor([200]))",
     "modular_addition": "torch.cartesian_prod(*[torch.arange(113)] * 2, torch.tensor([113]))",
     "induction": "torch.randint(64, (256, 64))",
+    "max_of_four": "torch.randint(64, (2**15, 4))",
 }
 BARE = """
 import torch

@@ -20,13 +20,14 @@ def test_roles_of_each_list(task):
     inputs = task.inputs.tolist()
     assert (len(inputs), len(inputs[0])) == (2**15, 3)
     assert task.labels.tolist() == [max(numbers) for numbers in inputs]
+    once, differ = task.stands_once, task.differ
     for at, numbers in enumerate(inputs[:300]):
         m, others = max(numbers), [number for number in numbers if number < max(numbers)]
         assert task.is_max[at].tolist() == [number == m for number in numbers]
         assert task.max_position[at] == numbers.index(m)
-        assert task.stands_once[at] == (len(others) == 2)
+        assert once[at] == (len(others) == 2)
         assert task.gap[at] == (m - max(others) if others else 0)
-        assert task.differ[at] == bool(others)
+        assert differ[at] == bool(others)
         assert task.another[at] == numbers[task.another_position[at]]
         assert not others or task.another[at] < m
 

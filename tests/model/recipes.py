@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from models.induction import training as induction
+from models.max_of_four import training as maximum
 from models.modular_addition import training as addition
 
 ADDITION = addition.Recipe(
@@ -20,4 +21,7 @@ INDUCTION = induction.Recipe(
     steps=130,
     learning_rate=0.01,
     warm_up=20,
+)
+MAXIMUM = maximum.Recipe(
+    length=3, vocabulary=6, d_model=8, d_head=4, batch=16, steps=50, learning_rate=0.01
 )

@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from models.induction import training as induction
+from models.max_of_four import training as maximum
 from models.modular_addition import training as addition
 from tests.model.bridges import bridge_of
-from tests.model.recipes import ADDITION, INDUCTION
+from tests.model.recipes import ADDITION, INDUCTION, MAXIMUM
 
 
 @torch.enable_grad()
@@ -48,6 +49,22 @@ def test_accuracy_of_induction_is_over_the_second_copy():
     assert run.accuracy() == pytest.approx(sum(correct) / len(correct))
 
 
+@torch.enable_grad()
+def test_accuracy_of_the_maximum_is_at_the_last_number():
+    run = maximum.Training(MAXIMUM)
+    for _ in range(30):
+        run.advance()
+    lists = maximum.lists(MAXIMUM, 2**14, 2**40)
+    every, correct = torch.cartesian_prod(*[torch.arange(6)] * 3), []
+    answered = bridge_of(run.weights_of(0))(every)[:, -1].tolist()
+    for numbers, logits in zip(every.tolist(), answered, strict=True):
+        answer = logits.pop(max(numbers))
+        correct.append(answer > max(logits))
+    drawn = (lists @ torch.tensor([36, 6, 1])).tolist()
+    assert 0.2 < run.accuracy() < 1
+    assert run.accuracy() == pytest.approx(sum(correct[at] for at in drawn) / 2**14)
+
+
 def test_sequences_repeat_blocks_of_independent_tokens():
     recipe = induction.Recipe()
     tokens, lengths = induction.sequences(recipe, 4000, seed=0)
@@ -73,6 +90,14 @@ def test_each_seed_and_step_has_data_of_its_own():
             assert torch.equal(tokens, again)
             drawn[seed, step] = str(tokens.tolist())
     assert len(set(drawn.values())) == 9
+
+
+def test_lists_are_of_numbers_that_are_as_frequent():
+    lists = maximum.lists(maximum.Recipe(), 4000, seed=0)
+    assert lists.shape == (4000, 4)
+    assert lists.flatten().bincount(minlength=64).min() > 190  # of 250
+    first, last = lists[:, 0], lists[:, -1]
+    assert (first == last).double().mean().item() == pytest.approx(1 / 64, abs=0.008)
 
 
 def test_every_pair_has_its_sum():

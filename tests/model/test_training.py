@@ -13,12 +13,14 @@ import torch
 from torch.nn.functional import cross_entropy
 
 import models.induction.train as induction_train
+import models.max_of_four.train as maximum_train
 import models.modular_addition.train as addition_train
 from mechanistic_claims.model.sweeping import finish_all, finish_one, jobs_of
 from models.induction import training as induction
+from models.max_of_four import training as maximum
 from models.modular_addition import training as addition
 from tests.model.bridges import bridge_name, bridge_of
-from tests.model.recipes import ADDITION, INDUCTION
+from tests.model.recipes import ADDITION, INDUCTION, MAXIMUM
 
 BOTH = pytest.mark.parametrize(
     ("training", "recipe"),
@@ -51,6 +53,13 @@ def induction_batches(recipe):
         yield tokens[:, :-1], tokens[:, 1:].flatten(), range(recipe.context)
 
 
+def maximum_batches(recipe):
+    for step in range(recipe.steps):
+        at = recipe.seed * maximum.STEPS_OF_A_SEED + step
+        lists = maximum.lists(recipe, recipe.batch, at)
+        yield lists, torch.tensor([max(numbers) for numbers in lists.tolist()]), (-1,)
+
+
 def addition_factor(recipe, step):
     return min(1, (step + 1) / 10)
 
@@ -58,6 +67,10 @@ def addition_factor(recipe, step):
 def induction_factor(recipe, step):
     falling = 1 - (step - recipe.steps / 2) / (recipe.steps / 2)
     return (step + 1) / recipe.warm_up if step < recipe.warm_up else min(1, falling)
+
+
+def maximum_factor(recipe, step):
+    return 1
 
 
 def plain_losses(start, recipe, batches, factor):
@@ -89,8 +102,9 @@ def plain_losses(start, recipe, batches, factor):
     [
         (addition.Training, ADDITION, addition_batches, addition_factor),
         (induction.Training, INDUCTION, induction_batches, induction_factor),
+        (maximum.Training, MAXIMUM, maximum_batches, maximum_factor),
     ],
-    ids=["addition", "induction"],
+    ids=["addition", "induction", "maximum"],
 )
 def test_losses_follow_the_plain_loop(training, recipe, batches, factor):
     run = training(replace(recipe, seed=3))
@@ -224,8 +238,13 @@ def test_names_of_weights_are_hooked_transformers():
             ["--steps=4", "--longest=20", "--context=22", "--beta-2=0.99", "--heads=3"],
             {"steps": 4, "longest": 20, "context": 22, "beta_2": 0.99, "heads": 3},
         ),
+        (
+            maximum_train.main,
+            ["--steps=4", "--length=3", "--vocabulary=9", "--weight-decay=0.1"],
+            {"steps": 4, "length": 3, "vocabulary": 9, "weight_decay": 0.1},
+        ),
     ],
-    ids=["addition", "induction"],
+    ids=["addition", "induction", "maximum"],
 )
 def test_options_are_the_recipe(command, options, expected, tmp_path, capsys):
     out = tmp_path / "model.safetensors"
@@ -257,6 +276,7 @@ def test_options_are_the_recipe(command, options, expected, tmp_path, capsys):
         (induction_train.main, ["--steps=0"], "--steps 0: expected 1 or more."),
         (induction_train.main, ["--longest=64"], "blocks of 8 to 64 tokens: expected"),
         (induction_train.main, ["--shortest=33"], "blocks of 33 to 32 tokens: expected"),
+        (maximum_train.main, ["--length=1"], "--length 1: expected 2 or more."),
     ],
 )
 def test_wrong_options_are_said_in_a_sentence(command, options, said, tmp_path, capsys):
