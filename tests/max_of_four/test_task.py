@@ -63,7 +63,7 @@ def test_replacements(task):
 
 @pytest.mark.parametrize(
     ("numbers", "length", "least"),
-    [(64, 4, 16), (200, 4, 50), (64, 5, 21), (64, 10, 36), (64, 20, 48), (6, 3, 0), (2, 20, 1)],
+    [(64, 4, 16), (200, 4, 50), (64, 5, 21), (64, 10, 36), (64, 20, 48), (511, 2, 31), (2, 20, 1)],
 )
 def test_below_the_upper_numbers_one_list_in_256_has_its_maximum(numbers, length, least):
     assert Task(numbers, length, CPU).upper.tolist() == list(range(least, numbers))

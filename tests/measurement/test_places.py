@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import product
 
 import pytest
@@ -12,6 +13,7 @@ from claims.max_of_four import test_preconditions as claims
 from mechanistic_claims.errors import CannotJudge, NothingMeasured
 from mechanistic_claims.measurement.algebra import decomposed_logits, decomposed_scores
 from mechanistic_claims.measurement.cases import drawn
+from mechanistic_claims.measurement.circuits import Circuits
 from mechanistic_claims.measurement.domain import Domain
 from mechanistic_claims.measurement.measures import share
 from mechanistic_claims.measurement.rounded import Rounding
@@ -71,6 +73,8 @@ def test_where_it_does_not_matter_where_a_token_is_there_are_no_places():
     even = torch.full(LISTS.shape, 1 / LENGTH, dtype=torch.float64)
     scores = subject.circuits.qk().matrix[LISTS[:, -1:], LISTS]
     assert torch.equal(decomposed_scores(subject.circuits, LISTS), scores)
+    without = Circuits(replace(known, others={}))
+    assert torch.equal(decomposed_scores(without, LISTS), scores)
     longer = torch.cat([LISTS, LISTS], dim=1)
     rounding = Rounding(known, torch.float32, LENGTH)
     assert rounding.scores(longer).shape == longer.shape
@@ -85,6 +89,23 @@ def test_rounding_knows_the_lists_that_were_trained():
     assert rounding.scores(LISTS).shape == LISTS.shape
     with pytest.raises(CannotJudge, match="rounding on inputs of 2 tokens: positions are trained"):
         rounding.scores(LISTS[:, :2])
+
+
+def test_a_place_that_is_added_costs_the_rounding_of_a_sum():
+    """More than the same stream in the embedding of tokens alone, and not twice as much."""
+    weights = complete(small())
+    place = weights["pos_embed.W_pos"][:1].expand(LENGTH, -1)
+    apart = subject_with("max_of_four", {**weights, "pos_embed.W_pos": place}).weights
+    added = {"embed.W_E": weights["embed.W_E"] + place[:1], "pos_embed.W_pos": 0 * place}
+    together = subject_with("max_of_four", {**weights, **added}).weights
+    even = torch.full(LISTS.shape, 1 / LENGTH, dtype=torch.float64)
+    more, less = (Rounding(one, torch.float32, LENGTH) for one in (apart, together))
+    for ratio in (
+        more.scores(LISTS) / less.scores(LISTS),
+        more.logits(LISTS, even) / less.logits(LISTS, even),
+    ):
+        assert ratio.min() > 1
+        assert ratio.max() < 2
 
 
 PRECONDITIONS = [
