@@ -17,7 +17,7 @@ HEAD = head(0, 0)
 
 
 @evidence("weights")
-@pytest.mark.parametrize("at_most", [0.03])
+@pytest.mark.parametrize("at_most", [0.02])
 def test_their_scores_are_small(task, circuits, verdict, at_most):
     """Places get scores that differ by {at_most} or less of what numbers get, whichever asks.
 
