@@ -3,6 +3,10 @@
 Gross et al. 2024 (arXiv 2406.11779) prove bounds on the accuracy of such models. Here their story
 is told in sentences: scores rise with the number, whichever number asks; the OV circuit copies;
 what places and the direct path add is small against the margins.
+
+Bounds are what 108 of 128 retrained seeds of four out of 64 numbers keep. Of the others 15 have
+ragged rows, in which some greater number gets the lower score, and in four, of which three are
+among these, a place is preferred by more than the step from a number to the next.
 """
 
 from mechanistic_claims import Step
