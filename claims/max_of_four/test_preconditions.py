@@ -12,7 +12,6 @@ from mechanistic_claims import (
     decomposed_scores,
     differences,
     evidence,
-    plain,
     precondition,
     share,
 )
@@ -58,10 +57,10 @@ def test_attention_only_without_normalization(task, activations, verdict, at_lea
     r is what the real model unembeds there, e is W_E + W_pos and h what the head adds, each taken
     from a hook. Lost is what rounding may lose of a sum of two in the model's dtype.
     """
-    added_up = activations.embedding.double() + plain(activations.outputs).double().sum(dim=0)
+    added_up = activations.embedding.double() + activations.outputs.double().sum(dim=0)
     lost = activations.rounding.sum(activations.embedding, *activations.outputs)
     same = differences(activations.unembedded, added_up, lost) <= 1
-    verdict(share(same), at_least=at_least, exceptions=task.inputs[~plain(same)])
+    verdict(share(same), at_least=at_least, exceptions=task.inputs[~same])
 
 
 @evidence("activations")
@@ -79,7 +78,7 @@ def test_scores_are_the_qk_circuit(task, activations, circuits, verdict, at_leas
     lost = activations.rounding.scores(task.inputs)
     scores = decomposed_scores(circuits, task.inputs)
     same = differences(activations.attention_scores, scores, lost) <= 1
-    verdict(share(same), at_least=at_least, exceptions=task.inputs[~plain(same)])
+    verdict(share(same), at_least=at_least, exceptions=task.inputs[~same])
 
 
 @evidence("activations")
@@ -96,7 +95,7 @@ def test_the_pattern_is_the_softmax_of_the_scores(task, activations, verdict, at
     softmax = activations.attention_scores.softmax(dim=-1)
     lost = 2 * activations.rounding.attention(task.inputs, softmax)
     same = differences(activations.attention, softmax, lost) <= 1
-    verdict(share(same), at_least=at_least, exceptions=task.inputs[~plain(same)])
+    verdict(share(same), at_least=at_least, exceptions=task.inputs[~same])
 
 
 @evidence("activations")
@@ -114,4 +113,4 @@ def test_logits_are_pattern_ov_and_direct_path(task, activations, circuits, verd
     algebra = decomposed_logits(circuits, task.inputs, activations.attention)
     lost = activations.rounding.logits(task.inputs, activations.attention)
     same = differences(activations.logits, algebra, lost) <= 1
-    verdict(share(same), at_least=at_least, exceptions=task.inputs[~plain(same)])
+    verdict(share(same), at_least=at_least, exceptions=task.inputs[~same])

@@ -11,6 +11,7 @@ from mechanistic_claims import transformer
 
 FAMILY = transformer(
     layers=1,
+    tokens_without_logit=0,
     task="models.max_of_four.task:Task.of",
     reference=Path(__file__).with_name("checkpoints") / "reference.safetensors",
 )

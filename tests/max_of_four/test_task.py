@@ -6,9 +6,11 @@ import pytest
 import torch
 
 from mechanistic_claims import CannotJudge, Sizes
+from mechanistic_claims.checkpoint.checkpoint import Checkpoint
 from mechanistic_claims.model.task import TaskOfLists
+from models.max_of_four import FAMILY
 from models.max_of_four.task import Task
-from tests.conftest import CPU
+from tests.conftest import CPU, small_weights
 
 
 @pytest.fixture(scope="module")
@@ -95,3 +97,10 @@ def test_pictures_are_by_maximum_and_last_number(task):
 def test_a_model_of_one_number_is_none(numbers, length):
     with pytest.raises(CannotJudge, match="expected two or more of each"):
         Task.of(Sizes(numbers, numbers, length, layers=1, heads=1, d_model=2, d_head=2), CPU)
+
+
+def test_a_file_of_min_of_two_is_none_of_this_model():
+    """Of its eight tokens one has no logit; here every number is an answer."""
+    checkpoint = Checkpoint(FAMILY.reference, "max_of_four", "", small_weights())
+    said = "unembed.W_U is 5 x 7, expected 5 x 8 (d_model logit; embed.W_E has 8 tokens)"
+    assert said in FAMILY.fits(checkpoint)
