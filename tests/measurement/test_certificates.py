@@ -266,7 +266,7 @@ def changed_least(change):
     return WorstTerms, "of_lists", change
 
 
-TERMS, COUNT, AGAINST_WORST = Table.terms, counting._count, relaxed._against_the_worst
+TERMS, COUNT, AHEAD = Table.terms, counting._count, relaxed._ahead
 LOG_FACTORIALS, LOG_WAYS, WAYS = counting._log_factorials, counting._log_ways, separable._ways
 AGAINST, EXECUTED, IN_STEPS = counting._Classes.against, certificate.executed, convolution._in_steps
 MULTIPLIED_OUT, OF_LISTS, OF_PLACES = table._multiplied_out, WorstTerms.of_lists, Places.of
@@ -333,10 +333,8 @@ BROKEN = {
     ),
     "the worst rival may be the second": (
         relaxed,
-        "_against_the_worst",
-        lambda answer, rival, weight: AGAINST_WORST(
-            answer, rival.scatter(-1, rival.argmax(-1, keepdim=True), -torch.inf), weight
-        ),
+        "_ahead",
+        lambda logits: logits - logits.topk(2, dim=-1).values[..., 1:],
     ),
     "steps are rounded up": (
         convolution,
