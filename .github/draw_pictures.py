@@ -15,8 +15,8 @@ from mechanistic_claims.model.task import Picture
 from tests.benchmarks.published import PUBLISHED, proofs_beside
 
 PROVED = {
-    "min_of_two": ("min of K numbers below 200, read at '='", (2, 4, 8, 16)),
-    "max_of_four": ("max of 4 numbers below 64, read at the last", (4,)),
+    "min_of_two": ("min of K numbers below 200, read at '='", (2, 4, 8, 16), 2),
+    "max_of_four": ("max of 4 numbers below 64, read at the last", (4,), 4),
 }
 here = Path(__file__)
 subject = open_checkpoint("min_of_two")
@@ -43,8 +43,8 @@ with matplotlib.rc_context(STYLE):
     figure = Figure(figsize=(9, 4.6), dpi=140, layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
     tradeoffs = [
-        Tradeoff(title, partial(proofs_beside, open_checkpoint(model), lengths), (PUBLISHED,))
-        for model, (title, lengths) in PROVED.items()
+        Tradeoff(title, partial(proofs_beside, open_checkpoint(model), *found), (PUBLISHED,))
+        for model, (title, *found) in PROVED.items()
     ]
     draw_beside(tradeoffs, figure.subplots(1, len(tradeoffs), sharey=True))
     figure.savefig(here.with_name("proofs.png"))

@@ -26,6 +26,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from mechanistic_claims.measurement.certificates.certificate import ENUMERATED_TO
 from mechanistic_claims.measurement.certificates.compactness import Proof, one_thread, proofs
 from mechanistic_claims.measurement.subject import Subject
 from mechanistic_claims.model.weights import Weights
@@ -57,7 +58,9 @@ def cubic_of_the_least(weights: Weights, length: int) -> float:
     return _certified(Paths.of_equals(weights, length), length)
 
 
-def proofs_beside(subject: Subject, lengths: Sequence[int]) -> list[Proof]:
+def proofs_beside(
+    subject: Subject, lengths: Sequence[int], enumerated_to: int = ENUMERATED_TO
+) -> list[Proof]:
     """The published proof of each length, then ours: operations and bounds.
 
     The task tells which one: its query is one token, or whatever operand is last.
@@ -65,7 +68,8 @@ def proofs_beside(subject: Subject, lengths: Sequence[int]) -> list[Proof]:
     bound_of = cubic if subject.task.query is None else cubic_of_the_least
     published = {PUBLISHED: lambda length: bound_of(subject.weights, length)}
     with torch.no_grad():
-        return [*proofs(published, lengths, {}), *subject.certificate.proofs(lengths)]
+        ours = subject.certificate.proofs(lengths, enumerated_to)
+        return [*proofs(published, lengths, {}), *ours]
 
 
 @dataclass(frozen=True)
