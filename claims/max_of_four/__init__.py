@@ -21,6 +21,7 @@ STORY = (
     "direct_path",
     "interventions",
     "errors",
+    "certificates",
 )
 """The parts in the order in which they are told: the files test_<part>.py."""
 
@@ -49,9 +50,17 @@ STEPS = (
             "weights": "ov_circuit.the_upper_numbers_get_the_highest_logit",
             "activations": "direct_path.margins_exceed_its_range",
             "intervention": "interventions.the_value_attended_to_is_the_answer",
-            "behavior": "behavior.accuracy",
         },
         pictured="weights",
+    ),
+    Step(
+        "Together they are why it answers the greatest number, of almost every list there is.",
+        {
+            "behavior": "behavior.accuracy",
+            "intervention": "interventions.attending_only_to_the_max_is_enough",
+            "certificate": "certificates.it_takes_the_max_of_every_list_but_few",
+        },
+        pictured="behavior",
     ),
 )
 """The steps of the story, each with the claim that is its strongest evidence of each kind."""
