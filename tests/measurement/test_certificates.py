@@ -205,16 +205,17 @@ def too_little(drawn, known, at_worst, counted):
     return None
 
 
-MODELS = st.builds(
-    Drawn,
-    kind=st.sampled_from(sorted(KINDS)),
-    n=st.integers(2, 6),
-    length=st.integers(1, 4),
-    scale=st.integers(-12, 12).map(lambda exponent: 10.0 ** (exponent / 4)),
-    seed=st.integers(0, 10**6),
-    at_operand=st.booleans(),
-    positions=st.sampled_from(["none", "equal", "different"]),
-).filter(lambda drawn: drawn.places > 1)
+def models(most_tokens, longest):
+    return st.builds(
+        Drawn,
+        kind=st.sampled_from(sorted(KINDS)),
+        n=st.integers(2, most_tokens),
+        length=st.integers(1, longest),
+        scale=st.integers(-12, 12).map(lambda exponent: 10.0 ** (exponent / 4)),
+        seed=st.integers(0, 10**6),
+        at_operand=st.booleans(),
+        positions=st.sampled_from(["none", "equal", "different"]),
+    ).filter(lambda drawn: drawn.places > 1)
 
 
 def soundness(examples):
@@ -226,15 +227,15 @@ def soundness(examples):
     )
 
 
-@soundness(75)
-@given(drawn=MODELS)
+@soundness(20)
+@given(drawn=models(4, 3))
 def test_certified_is_never_more_than_true(drawn):
     assert complaint(drawn) is None
 
 
 @pytest.mark.slow
-@soundness(10_000)
-@given(drawn=MODELS)
+@soundness(1_000)
+@given(drawn=models(6, 4))
 def test_certified_is_never_more_than_true_of_many(drawn):
     assert complaint(drawn) is None
 
@@ -242,9 +243,10 @@ def test_certified_is_never_more_than_true_of_many(drawn):
 @pytest.mark.parametrize("scale", [1e5, 1e9, 1e-9])
 @pytest.mark.parametrize("kind", sorted(KINDS))
 def test_scales_at_which_numbers_overflow_or_vanish(kind, scale):
-    for seed in range(5):
-        assert complaint(Drawn(kind, 4, 3, scale, seed)) is None
-        assert complaint(Drawn(kind, 3, 3, scale, seed, True, "different")) is None
+    assert complaint(Drawn(kind, 3, 2, scale, seed=0)) is None
+    assert (
+        complaint(Drawn(kind, 3, 2, scale, seed=1, at_operand=True, positions="different")) is None
+    )
 
 
 def negated(interval: Enclosure) -> Enclosure:
@@ -351,19 +353,19 @@ BROKEN = {
 
 @pytest.fixture(scope="module")
 def sound_models():
-    """Models of which the certificates are right."""
-    models = [
-        Drawn(kind, n, length, 1.0, seed, *lists)
-        for kind, n, length, seed, lists in itertools.product(
-            KINDS,
-            (3, 4),
-            (2, 3),
-            range(4),
-            [(False, "none"), (False, "different"), (True, "equal"), (True, "different")],
-        )
+    """Models of which the certificates are right: each broken one is caught by two or more."""
+    found = [
+        Drawn("integers", 3, 3, 1.0, 0, True, "equal"),
+        Drawn("normal", 3, 2, 1.0, 0, True, "equal"),
+        Drawn("nearly_equal", 3, 2, 1.0, 1),
+        Drawn("normal", 3, 3, 1.0, 1, True, "equal"),
+        Drawn("integers", 3, 3, 1.0, 0, True, "different"),
+        Drawn("normal", 3, 2, 1.0, 0, True, "different"),
+        Drawn("nearly_equal", 3, 2, 1.0, 1, False, "different"),
+        Drawn("normal", 3, 3, 1.0, 1, True, "different"),
     ]
-    assert not any(map(complaint, models))
-    return models
+    assert not any(map(complaint, found))
+    return found
 
 
 @pytest.mark.parametrize("broken", BROKEN)
@@ -419,14 +421,14 @@ def inside_of_query(known, found, listed, at):
 
 
 def test_every_term_is_inside_its_interval(reference, monkeypatch):
-    answers = range(0, 200, 19)
+    answers = (100, 150, 199)
     assert not reference.weights["pos_embed.W_pos"].any()
     of_reference = replace(reference.weights, others={})
-    assert all_inside(of_reference, 200, 4, 200, answers)
-    for seed, at_operand in itertools.product(range(8), (False, True)):
-        drawn = Drawn("normal", 5, 3, 10.0 ** (seed / 5 - 1), seed, at_operand, "different")
-        assert all_inside(drawn.weights, 5, 3, drawn.query, range(5))
+    assert all_inside(of_reference, 200, 1, 200, answers)
+    for seed, at_operand in itertools.product(range(4), (False, True)):
+        drawn = Drawn("normal", 4, 3, 10.0 ** (seed / 2 - 1), seed, at_operand, "different")
+        assert all_inside(drawn.weights, 4, 3, drawn.query, range(4))
     monkeypatch.setattr(table, "gamma", lambda *_: 0.0)
     monkeypatch.setattr(table, "UNDERFLOW", 0.0)
     monkeypatch.setattr(terms, "UNDERFLOW", 0.0)
-    assert not all_inside(of_reference, 200, 4, 200, answers)
+    assert not all_inside(of_reference, 200, 1, 200, answers)
