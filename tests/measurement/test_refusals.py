@@ -71,9 +71,9 @@ def test_what_is_of_an_only_head(subjects):
         (
             Kind(layers=1, heads=1, mlp="relu"),
             "blocks.0.mlp.W_out, blocks.0.mlp.b_out, unembed.b_U are not zero: the certificate is "
-            "of a model without biases, positions and MLPs.",
+            "of a model without biases and MLPs.",
         ),
-        (ONE_HEAD, "pos_embed.W_pos, blocks.0.attn.b_Q, "),
+        (ONE_HEAD, "blocks.0.attn.b_Q, blocks.0.attn.b_K, "),
     ],
 )
 def test_the_certificate(kind, said):
