@@ -84,7 +84,7 @@ def test_the_certificate(kind, said):
 
 @pytest.mark.parametrize("asked", ["certificate", "sampled"])
 def test_of_a_task_that_is_none_of_lists(subjects, asked):
-    said = f"{asked} is of lists before one query token, and the task of some_model has none: it"
+    said = f"{asked} is of lists of tokens, and the task of some_model has none: it"
     refused(said, lambda: getattr(subjects[ONE_HEAD], asked))
 
 
