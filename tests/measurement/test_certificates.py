@@ -16,6 +16,7 @@ from torch.nn.functional import pad
 
 from mechanistic_claims.measurement.certificates import (
     certificate,
+    classes,
     convolution,
     counting,
     relaxed,
@@ -233,6 +234,12 @@ def test_certified_is_never_more_than_true(drawn):
     assert complaint(drawn) is None
 
 
+def test_a_query_in_a_place_of_its_own_weight():
+    """All others are one group, and what it looks at its own place is not what it looks at them."""
+    drawn = Drawn("normal", 4, 2, 10**0.25, 545921, at_operand=True, positions="equal")
+    assert complaint(drawn) is None
+
+
 @pytest.mark.slow
 @soundness(1_000)
 @given(drawn=models(6, 4))
@@ -269,8 +276,8 @@ def changed_least(change):
 
 
 TERMS, COUNT, AHEAD = Table.terms, counting._count, relaxed._ahead
-LOG_FACTORIALS, LOG_WAYS, WAYS = counting._log_factorials, counting._log_ways, separable._ways
-AGAINST, EXECUTED, IN_STEPS = counting._Classes.against, certificate.executed, convolution._in_steps
+LOG_FACTORIALS, LOG_WAYS, WAYS = counting.log_factorials, counting.log_ways, separable._ways
+AGAINST, EXECUTED, IN_STEPS = classes.Classes.against, certificate.executed, convolution._in_steps
 MULTIPLIED_OUT, OF_LISTS, OF_PLACES = table._multiplied_out, WorstTerms.of_lists, Places.of
 BROKEN = {
     "the sign of the answer's own term": changed_terms(lambda t: replace(t, own=negated(t.own))),
@@ -295,18 +302,18 @@ BROKEN = {
     ),
     "ways counted for a place more": (
         counting,
-        "_log_factorials",
+        "log_factorials",
         lambda length: LOG_FACTORIALS(length + 1)[1:],
     ),
     "one token more is left": (
         counting,
-        "_log_ways",
-        lambda classes, left, log_factorial: LOG_WAYS(classes, left + 1, log_factorial),
+        "log_ways",
+        lambda some, left, log_factorial: LOG_WAYS(some, left + 1, log_factorial),
     ),
     "a rival is forgotten that may win": (
-        counting._Classes,
+        classes.Classes,
         "against",
-        lambda classes, term: AGAINST(classes, term & (classes.rival > 0)),
+        lambda some, term: AGAINST(some, term & (some.rival > 0)),
     ),
     "wrong is counted as right": (
         counting,
