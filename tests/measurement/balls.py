@@ -44,18 +44,18 @@ class Balls:
 
     def _paths(self, embedding, positions, heads, unembedding):
         w_q, w_k, w_v, w_o = map(matrix, heads)
-        one_by_one = matrix(embedding)
-        read = []
+        u, one_by_one, of_position = matrix(unembedding), matrix(embedding), {}
+        last = one_by_one + matrix(positions[self.places - 1].expand_as(embedding))
+        paths = {"score": [], "ov": [], "direct": last * u}
         for place in range(self.places):
-            position = matrix(positions[place].expand_as(embedding))
-            read.append(one_by_one + position)
-        u = matrix(unembedding)
-        keys = [(one * w_k).transpose() for one in read]
-        return {
-            "score": [read[-1] * w_q * key * self.scale for key in keys],
-            "ov": [one * w_v * w_o * u for one in read],
-            "direct": read[-1] * u,
-        }
+            position = tuple(positions[place].tolist())
+            if position not in of_position:
+                read = one_by_one + matrix(positions[place].expand_as(embedding))
+                score = last * w_q * (read * w_k).transpose() * self.scale
+                of_position[position] = score, read * w_v * w_o * u
+            for name, path in zip(("score", "ov"), of_position[position], strict=True):
+                paths[name].append(path)
+        return paths
 
     def score(self, query, place, token):
         return self._exact["score"][place][query, token]
