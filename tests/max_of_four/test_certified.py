@@ -7,6 +7,7 @@ import torch
 from einops import rearrange
 
 from claims.max_of_four import test_certificates
+from mechanistic_claims.measurement.certificates import counting
 from mechanistic_claims.measurement.measures import margin, share
 from mechanistic_claims.verdict.verdict import Judge
 from models.max_of_four import FAMILY
@@ -81,6 +82,16 @@ def test_every_list_is_run(of_four, show):
     show("max_of_four on every list", f"{right:,} of {LISTS:,}; {counted:.1f}, {in_any_run:.1f}")
     assert in_any_run <= right
     assert abs(right - counted) < 1 + counted - in_any_run
+
+
+def test_polynomials_alone_leave_little_open(of_four, monkeypatch):
+    """As they have to of long lists, whose classes are too many."""
+    counted = of_four.certificate.counted(4)
+    monkeypatch.setattr(counting, "MOST_PARTS", 0)
+    found = of_four.certificate.anew().counted(4)
+    assert found.classes == 0
+    assert found.at_least <= counted.at_least <= counted.at_most <= found.at_most
+    assert found.at_most - found.at_least < 5e-5
 
 
 def test_witnesses_fail_on_the_model(of_four):
