@@ -52,8 +52,8 @@ def test_worst_rivals_prove_it_of_most_lists(task, certificate, verdict, at_leas
     Σ_i w_i · (min over j of OV_i[m] − OV_i[j] + min over j of D[m] − D[j]) > 0
 
     OV_i is of x_i and p_i, D the direct path of x_K and p_K. The two need not agree on one rival j,
-    and a number counts as in the place that is worst for it: no rival is looked at by itself. The
-    proof is cubic in v, and gives away what that costs. Every rounding is bounded outwards.
+    and a number counts as in the place that is worst for it: no rival is looked at by itself. So
+    the proof is cubic in v, with every rounding bounded outwards.
     """
     verdict(proved(certificate.relaxed(task.length)), at_least=at_least)
 
