@@ -11,7 +11,7 @@ from mechanistic_claims.measurement.certificates.certificate import Certificates
 from mechanistic_claims.measurement.circuits import Weights
 from tests.measurement import balls
 from tests.measurement.balls import Balls, enumerated
-from tests.measurement.test_certificates import companions
+from tests.measurement.drawn import companions
 
 NOTHING, BOTH = [[0.0, 0.0], [0.0, 0.0]], [[1.0, 0.0], [0.0, 1.0]]
 

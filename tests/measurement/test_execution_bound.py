@@ -13,7 +13,7 @@ from mechanistic_claims.measurement.certificates.certificate import Certificates
 from mechanistic_claims.measurement.certificates.terms import gamma
 from models.min_of_two.weights import with_zero_biases
 from tests.conftest import subject_of
-from tests.measurement.test_certificates import Drawn, companions, inputs_of, right_in
+from tests.measurement.drawn import Drawn, companions, inputs_of, right_in
 
 
 def of_two_numbers(
