@@ -41,7 +41,7 @@ def test_more_attention_on_the_max(task, activations, verdict, at_least):
 @evidence("activations")
 @pytest.mark.parametrize(("gap", "at_least"), [(1, 0.7), (2, 0.85), (3, 0.93), (5, 0.98)])
 def test_attention_on_the_max_at_a_gap(task, activations, verdict, gap, at_least):
-    """Where the max is {gap} above the next number, mean attention on it is at least {at_least}.
+    """Where the max leads by {gap}, mean attention on it is at least {at_least}.
 
     mean of Σ A_i over x_i = max, over random lists with max − (greatest other number) = {gap}
 

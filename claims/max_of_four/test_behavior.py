@@ -27,7 +27,7 @@ def test_accuracy(task, activations, verdict, at_least):
 @evidence("behavior")
 @pytest.mark.parametrize("at_least", [0.9997])
 def test_every_answer_is_right(task, activations, verdict, at_least):
-    """The model answers the greatest number of every list, as far as 32,768 of them tell.
+    """It answers the greatest number of every list that is drawn.
 
     share of random lists with logit[max] > every other logit
 

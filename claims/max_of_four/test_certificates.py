@@ -31,7 +31,7 @@ def test_it_takes_the_max_of_every_list_but_few(task, certificate, verdict, at_l
 @evidence("certificate")
 @pytest.mark.parametrize("at_least", [0.996])
 def test_rounding_does_not_overturn_it(task, certificate, verdict, at_least):
-    """Nor can the rounding of a run overturn it: proved of {at_least} of all lists.
+    """Nor can a run's rounding overturn it: proved of {at_least} of all lists.
 
     the same lower bound, with every w_i · (L_i[m] − L_i[j]) lowered by what a run in the model's
     dtype may lose

@@ -31,7 +31,7 @@ def test_without_it_the_answer_stays(task, activations, intervene, verdict, at_l
 @evidence("activations")
 @pytest.mark.parametrize("at_least", [0.99])
 def test_margins_exceed_its_range(task, activations, circuits, verdict, at_least):
-    """Answers win by more than the whole range of the direct path.
+    """Margins exceed the whole range of the direct path.
 
     share of random lists with logit[max] − max of the others > max d − min d,
     d = (W_E W_U)[x_K] + (W_pos W_U)[K]

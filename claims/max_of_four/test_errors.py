@@ -43,7 +43,7 @@ def test_the_weights_alone_tell_which_lists_are_wrong(
 @evidence("behavior")
 @pytest.mark.parametrize("at_least", [0.998])
 def test_only_near_numbers_are_confused(task, activations, verdict, at_least):
-    """Only near numbers are confused: where the max is 3 above the next or more, it is right.
+    """Only near numbers are confused: where the max leads by 3 it is right.
 
     share of random lists with max − (greatest other number) ≥ 3 with logit[max] > all others
 

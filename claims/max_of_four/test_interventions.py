@@ -42,7 +42,7 @@ def test_attending_to_another_number_gives_that(task, intervene, verdict, at_lea
 @evidence("intervention")
 @pytest.mark.parametrize("at_least", [0.8])
 def test_uniform_attention_loses_the_answer(task, activations, intervene, verdict, at_least):
-    """With attention split evenly, {at_least} or more of right answers are lost.
+    """With attention split evenly, {at_least} of right answers are lost.
 
     share of random lists that are right, and wrong with A_i = 1 / K
 
@@ -73,7 +73,7 @@ def test_without_the_head_the_answer_is_lost(task, activations, intervene, verdi
 @evidence("intervention")
 @pytest.mark.parametrize("at_least", [0.97])
 def test_the_value_attended_to_is_the_answer(task, intervene, verdict, at_least):
-    """With the max's value replaced by another number's, it answers that number.
+    """Given another number's value for the max's, it answers that number.
 
     share of random lists in which the max stands once, answered d with the value of the max
     replaced by that of d ≥ u
@@ -104,7 +104,7 @@ def test_the_ov_diagonal_is_enough(task, circuits, intervene, verdict, at_least)
 @evidence("behavior")
 @pytest.mark.parametrize("at_least", [0.985])
 def test_the_other_numbers_do_not_matter(task, activations, intervene, verdict, at_least):
-    """With all numbers but the max drawn anew, the right answer stays.
+    """With all but the max drawn anew, the right answer stays.
 
     share of random lists that are right, and stay so with all others replaced by ones below the max
 

@@ -22,7 +22,7 @@ def leads(circuits, task):
 @evidence("weights")
 @pytest.mark.parametrize("at_least", [1.0])
 def test_the_upper_numbers_get_the_highest_logit(task, circuits, verdict, at_least):
-    """Attending to any but the least numbers gives them the highest logit, at any place.
+    """At any place all but the least numbers get the highest logit.
 
     share of tokens t ≥ u with OV[t, t] + OV[p, t] > OV[t, j] + OV[p, j] for all j ≠ t and places p
 
@@ -62,7 +62,7 @@ def test_every_number_gets_the_highest_logit(task, circuits, verdict, at_least):
 @evidence("weights")
 @pytest.mark.parametrize("at_least", [5.0])
 def test_the_diagonal_is_strong(task, circuits, verdict, at_least):
-    """The OV diagonal is strong: at the worst place it leads its row by {at_least} logits (median).
+    """The OV diagonal leads by a median of {at_least} logits at the worst place.
 
     median over tokens t ≥ u of the least over places p of OV[t, t] + OV[p, t] − max over j ≠ t of
     (OV[t, j] + OV[p, j])
@@ -82,7 +82,7 @@ def test_the_diagonal_is_strong(task, circuits, verdict, at_least):
 @evidence("weights")
 @pytest.mark.parametrize("at_least", [0.99])
 def test_the_copying_score(task, circuits, verdict, at_least):
-    """The OV circuit copies: its eigenvalues sum to nearly the sum of their moduli.
+    """The OV circuit copies: nearly all of its eigenvalues are positive.
 
     Σ λ / Σ |λ|, λ the eigenvalues of OV = W_E W_V W_O W_U
 

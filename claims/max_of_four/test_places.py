@@ -19,7 +19,7 @@ HEAD = head(0, 0)
 @evidence("weights")
 @pytest.mark.parametrize("at_most", [0.02])
 def test_their_scores_are_small(task, circuits, verdict, at_most):
-    """Places get scores that differ by {at_most} or less of what numbers get, whichever asks.
+    """Scores of places differ by {at_most} or less of what numbers' do.
 
     max over q of the range over places i of QK[q, p_i] + QK[p_K, p_i], over the range over t of
     QK[q, t] + QK[p_K, t]
@@ -37,7 +37,7 @@ def test_their_scores_are_small(task, circuits, verdict, at_most):
 @evidence("activations")
 @pytest.mark.parametrize("at_least", [0.98])
 def test_margins_exceed_what_they_write(task, activations, circuits, verdict, at_least):
-    """Answers win by more than what the head writes of one place instead of another.
+    """Margins exceed what the head writes of another place.
 
     share of random lists with logit[max] − max of the others > max over places i, j of the range of
     OV[p_i] − OV[p_j]
@@ -54,7 +54,7 @@ def test_margins_exceed_what_they_write(task, activations, circuits, verdict, at
 @evidence("behavior")
 @pytest.mark.parametrize("at_least", [0.99])
 def test_in_another_order_the_answer_stays(task, activations, intervene, verdict, at_least):
-    """In another order, with another number at the last place, the right answer stays.
+    """Reordered, with another last number, the right answer stays.
 
     share of random lists that are right, and right in an order that is drawn for each
 
@@ -68,7 +68,7 @@ def test_in_another_order_the_answer_stays(task, activations, intervene, verdict
 @pytest.mark.parametrize("read", ["keys", "values"])
 @pytest.mark.parametrize("at_least", [0.99])
 def test_they_are_not_needed_to_be_found(task, activations, intervene, verdict, read, at_least):
-    """Without places in its {read} the head finds the right answer all the same.
+    """Without places in its {read} the head finds the right answer too.
 
     share of random lists that are right, and stay so with W_pos subtracted from what {read} read
 
@@ -98,7 +98,7 @@ def test_which_number_asks_does_not_matter(task, activations, intervene, verdict
 @evidence("intervention")
 @pytest.mark.parametrize("at_least", [0.1])
 def test_the_last_place_asks(task, activations, intervene, verdict, at_least):
-    """Without the last place in its query, {at_least} or more of right answers are lost.
+    """Without the last place in its query, {at_least} of right answers are lost.
 
     share of random lists that are right, and wrong with W_pos[K] subtracted from what queries read
 

@@ -31,7 +31,7 @@ def picture(circuits, task):
 @evidence("weights")
 @pytest.mark.parametrize("at_least", [0.99])
 def test_greater_numbers_get_higher_scores(task, circuits, verdict, at_least):
-    """Of two numbers the greater gets the higher score, whichever number asks.
+    """Of two numbers the greater gets the higher score, whichever asks.
 
     share of (q, i, j), i < j ≥ u, with s_q(j) > s_q(i), s_q(t) = QK[q, t] + QK[p_K, t]
 

@@ -140,7 +140,7 @@ def test_attention_on_the_smaller_operand(task, activations, verdict, smaller, p
 @evidence("activations")
 @pytest.mark.parametrize(("paid", "at_least"), [(0.95, 1.0)])
 def test_all_attention_on_the_min(task, activations, verdict, paid, at_least):
-    """When a and b differ, '=' attends fully to the min: always {paid} or more.
+    """When a and b differ, '=' attends fully to the min: {paid} or more.
 
     share of inputs with a ≠ b that have A_min ≥ {paid}
 
@@ -175,7 +175,7 @@ def test_attention_on_the_min_at_a_gap(task, activations, verdict, gap, at_least
 @evidence("activations")
 @pytest.mark.parametrize("at_least", [0.99])
 def test_preference_for_the_min_grows_with_the_gap(task, activations, verdict, at_least):
-    """The larger the gap, the further the score of the min is above that of the max.
+    """The larger the gap, the further the min's score is above the max's.
 
     share of gaps g < h with d(g) < d(h), d(g) = mean of s_min − s_max at |a − b| = g
 

@@ -30,7 +30,7 @@ def test_it_takes_the_min_of_longer_lists(certificate, verdict, length, at_least
 @evidence("certificate")
 @pytest.mark.parametrize(("length", "at_least"), [(4, 0.99), (8, 0.99)])
 def test_rounding_does_not_overturn_it(certificate, verdict, length, at_least):
-    """Nor can the rounding of a run overturn it: proved of {at_least} of lists of {length}.
+    """Nor can a run's rounding overturn it: proved of {at_least} of lists of {length}.
 
     the same lower bound, with every h(t) lowered by what a run in the model's dtype may lose
 

@@ -49,7 +49,7 @@ def test_without_it_predictions_stay(task, activations, intervene, verdict, at_m
 @evidence("activations")
 @pytest.mark.parametrize("at_least", [0.999])
 def test_margins_exceed_its_range(task, activations, circuits, verdict, at_least):
-    """Answers win by more than the whole range of the direct path.
+    """Margins exceed the whole range of the direct path.
 
     share of inputs with logit[min(a, b)] − max of the others > max d − min d, d = (W_E W_U)[=]
 
@@ -76,7 +76,7 @@ def test_margins_exceed_its_range(task, activations, circuits, verdict, at_least
 @evidence("intervention")
 @pytest.mark.parametrize("at_most", [0.0])
 def test_without_it_every_prediction_stays(task, activations, intervene, verdict, at_most):
-    """The direct path can be ignored: without it every prediction stays.
+    """Without the direct path every prediction stays.
 
     share of the N² inputs whose answer changes without (W_E W_U)[=]
 

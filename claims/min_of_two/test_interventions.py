@@ -41,7 +41,7 @@ def test_swapped_attention_gives_the_max(task, activations, intervene, verdict, 
 @evidence("intervention")
 @pytest.mark.parametrize("at_least", [0.5])
 def test_uniform_attention_loses_the_answer(task, activations, intervene, verdict, at_least):
-    """With attention split evenly, the right answer is lost on half of the inputs or more.
+    """With attention split evenly, half of the answers or more are lost.
 
     share of the N² inputs that are right, and wrong with A_a = A_b = 0.5
 
@@ -74,7 +74,7 @@ def test_without_the_head_the_answer_is_lost(task, activations, intervene, verdi
 @evidence("intervention")
 @pytest.mark.parametrize("at_least", [0.97])
 def test_the_value_attended_to_is_the_answer(task, intervene, verdict, at_least):
-    """With the min's value replaced by another token's, it answers that token.
+    """Given another token's value for the min's, it answers that token.
 
     share of inputs with a ≠ b answered d with the value of the min replaced by that of d
 

@@ -93,7 +93,7 @@ def test_the_diagonal_is_strong(task, circuits, verdict, at_least):
 @evidence("weights")
 @pytest.mark.parametrize("at_least", [0.99])
 def test_the_copying_score(task, circuits, verdict, at_least):
-    """The OV circuit copies: its eigenvalues sum to nearly the sum of their moduli.
+    """The OV circuit copies: nearly all of its eigenvalues are positive.
 
     Σ λ / Σ |λ|, λ the eigenvalues of OV
 

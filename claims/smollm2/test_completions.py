@@ -30,8 +30,8 @@ def test_a_verb_agrees_with_its_noun(task, activations, verdict, at_least):
     "The keys near the cabinet": in half of them a noun of the other number is nearer.
     """
     texts = task.agreement
-    leads = texts.before_the_wrong(activations.on(texts).logits)
-    verdict(share(leads > 0), at_least=at_least)
+    right = texts.before_the_wrong(activations.on(texts).logits) > 0
+    verdict(share(right), at_least=at_least, exceptions=texts.named(~right))
 
 
 @evidence("behavior")
@@ -44,4 +44,6 @@ def test_capitals_are_known(task, activations, verdict, at_least):
     "The capital of France is": countries of which both names are one token here, taken for a
     sample of such questions.
     """
-    verdict(share(activations.on(task.capitals).correct), at_least=at_least)
+    capitals = task.capitals
+    known = activations.on(capitals).correct
+    verdict(share(known), at_least=at_least, exceptions=capitals.named(~known))

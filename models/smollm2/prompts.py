@@ -10,7 +10,7 @@ from functools import cache, cached_property
 from pathlib import Path
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from mechanistic_claims import Attention, Component, at, logit_difference, plain
@@ -49,6 +49,13 @@ class Prompts:
     def labels(self) -> Int[Tensor, " case"]:
         """The next token."""
         return self.tokens(self.answers)
+
+    def named(self, which: Bool[Tensor, " input"]) -> list[str]:
+        """Some of the texts, as one reads them."""
+        return [
+            f"“{''.join(self.texts[at]).strip()}”"
+            for at in plain(which).nonzero().flatten().tolist()
+        ]
 
     def of(self, text: Sequence[str]) -> list[int]:
         return [numbers()[token] for token in text]

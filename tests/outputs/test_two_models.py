@@ -40,6 +40,7 @@ def test_without_a_checkpoint_each_model_is_judged_on_its_own(two_models, more):
         ("reference.pt", "successor"): OF_ALL_RIGHT,
     }
     tables = run.output.partition("= verdicts")[2]
+    assert "✓ min_of_two  4 hold" in tables.partition("= models")[2]
     order = [
         "models/min_of_two/checkpoints/reference.safetensors\nmin_of_two · sha256",
         "4 hold, 1 refuted as expected, 0 refuted",
@@ -52,9 +53,20 @@ def test_without_a_checkpoint_each_model_is_judged_on_its_own(two_models, more):
     assert all(len(line.rstrip()) <= 100 for line in tables.splitlines()[1:])
 
 
+def test_of_several_models_those_that_fail_are_told_first(two_models):
+    run = judged(two_models, of=("three_wrong.pt", "reference.safetensors"))
+    told, models = run.output.partition("= verdicts")[2].split("= models")
+    assert told.index("runs/three_wrong.pt") < told.index("reference.safetensors")
+    assert models.index("✗ successor") < models.index("✓ min_of_two")
+
+
 def test_a_survey_is_of_the_model_that_has_several_checkpoints(two_models):
     run = judged(two_models, of=("three_wrong.pt", "all_right.pth", "seed5.safetensors"))
     tables, survey = run.output.partition("= verdicts")[2].split("= survey")
+    survey, models = survey.split("= models")
+    assert (
+        "✗ successor   5 hold, 2 refuted as expected, 1 refuted · on 1 of 2 checkpoints" in models
+    )
     assert "1 hold, 1 refuted as expected, 3 refuted" in tables
     assert "Where the row of '=' rises" in tables, "of the only checkpoint every claim is listed"
     assert "runs/three_wrong.pt" in tables

@@ -1,0 +1,228 @@
+"""The verdicts on a terminal: a claim on a line, in its part of the story, at any width."""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+
+import pytest
+from rich.console import Console
+
+from mechanistic_claims.outputs.table import lines_of, totals
+from mechanistic_claims.text import as_fit
+from mechanistic_claims.verdict.headings import Heading
+from mechanistic_claims.verdict.record import Checked, Control, Held, Record, Told
+from mechanistic_claims.verdict.verdict import Bound, Verdict, held_to, margin_of
+from tests.runs import ROOT
+
+HELD = Held("runs/one.pt", "toy", "one.pt", "0" * 64, "cpu", "float32", 256)
+LONG = "A sentence that has to be told on more than one line of a terminal, however wide it may be."
+DIFFERENT = ROOT / "models/min_of_two/checkpoints/refuted/seed5.safetensors"
+QK = "claims/min_of_two/test_qk_circuit.py"
+
+
+def record(sentence="It attends to the min.", heading=Heading.HOLDS, exceptions=(), **given):
+    part, kind = given.pop("part", "attention"), given.pop("evidence", "activations")
+    told = Told(f"claims/toy/test_{part}.py::test_new", "toy", part, sentence, kind)
+    numbers = {
+        "measured": 0.99965,
+        "at_least": 0.99,
+        "domain": "exhaustive",
+        "margin": None,
+    } | given
+    found = held_to(numbers["measured"], at_least=numbers["at_least"], exceptions=exceptions)
+    margin = found.margin if numbers["margin"] is None else numbers["margin"]
+    verdict = Verdict(
+        found.measured,
+        found.bound,
+        margin,
+        numbers["domain"],
+        found.exceptions,
+        found.exception_count,
+    )
+    return Record(told, HELD, heading, verdict, Control(0.005, holds=False))
+
+
+def told(*records, width=100, whole=True, every=False, colour=False):
+    file = io.StringIO()
+    console = Console(
+        file=file, width=width, highlight=False, force_terminal=colour, no_color=not colour
+    )
+    for line in lines_of(Checked(HELD, records), width, whole=whole, every=every):
+        console.print(line, soft_wrap=True)
+    return file.getvalue().splitlines()
+
+
+def test_a_claim_that_has_room_is_one_line():
+    assert told(record(), record("It copies.", part="ov circuit", evidence="weights")) == [
+        " measured  bound untrained  claim",
+        "attention · activations",
+        "✓ 0.99965 ≥ 0.99     0.005  It attends to the min.",
+        "ov circuit · weights",
+        "✓ 0.99965 ≥ 0.99     0.005  It copies.",
+    ]
+
+
+@pytest.mark.parametrize("width", [40, 60, 79, 80, 100, 160])
+def test_no_line_is_wider_than_the_terminal(width):
+    rows = [(at, at + 1) for at in range(200)]
+    records = [
+        record(LONG, heading, rows[:count], evidence=kind)
+        for heading in Heading
+        if heading is not Heading.ERROR
+        for count in (0, 1, 7, 90, 200)
+        for kind in ("weights", "activations")
+    ]
+    for every in (False, True):
+        lines = told(*records, width=width, every=every)
+        assert max(map(len, lines)) <= width
+        assert " ".join(" ".join(lines).split()).count("however wide it may be.") == len(
+            records
+        ) - (0 if every else sum(one.heading is Heading.PRECONDITION for one in records))
+
+
+def test_a_narrow_terminal_has_the_numbers_below_the_sentence():
+    assert told(record(), width=60) == [
+        "attention · activations",
+        "✓ It attends to the min.",
+        "    0.99965 ≥ 0.99, untrained 0.005",
+    ]
+
+
+def test_what_wants_an_eye_comes_before_the_story_and_preconditions_are_counted():
+    after_all = record("It is strict.", Heading.HOLDS_AFTER_ALL)
+    refuted = record("It falls.", Heading.REFUTED, measured=0.5)
+    too_strong = record("It always falls.", Heading.REFUTED_AS_EXPECTED, measured=0.5)
+    rival = record("It is a pizza.", Heading.RIVAL_EXCLUDED)
+    needed = [record(f"Fact {at}.", Heading.PRECONDITION) for at in range(3)]
+    lines = told(record(), *needed, too_strong, rival, after_all, refuted)
+    shown = [re.sub(r"^(.) .*  ", r"\1 ", line) for line in lines]
+    assert shown == [
+        " measured  bound untrained  claim",
+        "refuted",
+        "✗ activations: It falls.",
+        "holds after all: expected to be refuted",
+        "✓ activations: It is strict.",
+        "attention · activations",
+        "✓ It attends to the min.",
+        "~ It always falls.",
+        "≠ It is a pizza.",
+        "✓ 3 preconditions met, by an untrained model too (-v lists them)",
+        "~ refuted, as expected: told too strongly; ≠ rivals excluded: other stories that would "
+        "need another",
+        "number",
+    ]
+    every = told(record(), *needed, every=True)
+    assert sum("Fact" in line for line in every) == 3
+    assert not any("-v lists" in line for line in every)
+
+
+def test_of_one_of_several_checkpoints_only_what_is_wrong_is_listed():
+    wrong = record("It falls.", Heading.REFUTED, measured=0.5)
+    lines = told(record(), record("Fact.", Heading.PRECONDITION), wrong, whole=False)
+    assert [line.rpartition("  ")[2] for line in lines[2:]] == ["activations: It falls."]
+    assert told(record(), whole=False) == []
+
+
+@pytest.mark.parametrize(
+    ("exceptions", "said"),
+    [
+        ([], ""),
+        ([26, 79], " but for 26 79"),
+        ([(1, 2)] * 20, " but for 20: (1,2) …"),
+        ([(1, 2)] * 100, " but for 100: (1,2) …"),
+        ([(1, 2)] * 101, ""),
+    ],
+)
+def test_exceptions_stand_behind_a_sentence_that_holds(exceptions, said):
+    line = told(record(exceptions=exceptions))[2]
+    assert line.partition("It attends to the min.")[2] == said
+
+
+def test_exceptions_without_room_behind_the_sentence_stand_below_it():
+    sentence = "It attends to the min of any two numbers that you give it to compare."
+    lines = told(record(sentence, exceptions=[(12, 34), (56, 78)]))
+    assert [line.strip() for line in lines[3:]] == ["but for (12,34) (56,78)"]
+
+
+@pytest.mark.parametrize(
+    ("exceptions", "said"),
+    [
+        ([26, 79], "not: 26 79"),
+        (list(range(10, 30)), "not: 10 11 12 13 14 15 and 14 more"),
+        ([tuple(range(60))] * 3, "not: 3 exceptions"),
+    ],
+)
+def test_counterexamples_stand_below_a_refuted_sentence(exceptions, said):
+    lines = told(record(heading=Heading.REFUTED, measured=0.5, exceptions=exceptions))
+    assert [line.strip() for line in lines[3:]] == [said]
+
+
+def test_a_limit_that_alone_refutes_is_told():
+    drawn = "sampled (100 draws, 99.9% limit)"
+    lines = told(record(heading=Heading.REFUTED, margin=-0.02, domain=drawn))
+    assert lines[3].strip() == f"the limit is 0.97: {drawn}"
+    assert lines[-1] == "of what is drawn the 99.9 % limit is held to the bound"
+    refuted_anyway = record(heading=Heading.REFUTED, measured=0.5, margin=-0.6, domain=drawn)
+    assert not any("the limit is" in line for line in told(refuted_anyway))
+
+
+def test_colour_changes_no_letter():
+    records = [record(), record(heading=Heading.REFUTED, measured=0.5, exceptions=[1])]
+    coloured = told(*records, colour=True)
+    assert coloured != told(*records)
+    assert [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in coloured] == told(*records)
+
+
+def test_brackets_in_a_sentence_are_no_markup():
+    assert told(record("On [red]every[/red] input [a, b, =]."))[2].endswith(
+        "On [red]every[/red] input [a, b, =]."
+    )
+
+
+def test_totals_say_what_little_some_say():
+    records = [record(), record(heading=Heading.SAYS_NOTHING), record(heading=Heading.PRECONDITION)]
+    assert totals(records).endswith(
+        "2 hold, 0 refuted as expected, 1 say nothing, 0 refuted[/bold green]"
+    )
+
+
+@pytest.mark.parametrize(
+    ("measured", "bound", "said"),
+    [
+        (1.2e-7, Bound(high=0.001), "8,333×"),
+        (1e-10, Bound(high=0.001), "1e+07×"),
+        (2e-4, Bound(high=0.001), "+0.0008"),
+        (800.0, Bound(low=8), "100×"),
+        (0.9999, Bound(low=0.99), "+0.0099"),
+        (0.0, Bound(high=0.001), "+0.001"),
+        (0.01, Bound(high=0.001), "-0.009"),
+        (0.001, Bound(high=0.5, excluded=True), "-0.5"),
+        (0.5, Bound(low=0.4, high=0.6), "+0.1"),
+        (math.inf, Bound(low=8), "+∞"),
+    ],
+)
+def test_a_margin_is_a_factor_where_its_distance_tells_nothing(measured, bound, said):
+    margin = bound.margin(measured, measured)
+    assert margin_of(Verdict(measured, bound, margin, "exhaustive", (), 0)) == said
+
+
+def test_as_many_names_as_fit():
+    assert as_fit(["aa", "bb", "cc"], 3, 8) == "aa bb cc"
+    assert as_fit(["aa", "bb", "cc"], 3, 7) == ""
+    assert as_fit(["aa", "bb", "cc"], 3, 14) == "aa bb cc"
+    assert as_fit(["a" * 9, "bb"], 2, 12) == "a" * 9 + " bb"
+    assert as_fit(["a" * 9, "bb", "cc"], 3, 20, 7) == "a" * 9 + " and 6 more"
+
+
+@pytest.mark.slow
+def test_a_quiet_run_lists_what_is_wrong_and_counts_the_rest(run_claims):
+    quiet = run_claims(QK, "-q", "--checkpoint", DIFFERENT).output
+    verdicts = quiet.partition("= verdicts")[2]
+    assert "✗ 0.61734" in verdicts
+    assert "Where the row of '=' rises" not in verdicts
+    assert "✗ min_of_two  1 hold, 1 refuted as expected, 3 refuted" in verdicts
+    fine = run_claims(QK, "-q").output
+    assert "= verdicts" not in fine
+    assert "✓ min_of_two  4 hold, 1 refuted as expected, 0 refuted" in fine
