@@ -21,31 +21,26 @@ OF_INPUTS = torch.arange(4).repeat_interleave(ANSWERS)
 """Four inputs with three answers each."""
 
 
-def test_betting_by_hand():
-    """Of one draw nothing is known; 64 ones win ln 1,000 when (1 + .75 (1/m - 1))^64 = 1,000.
-
-    There every stake is at its largest: the least one is sqrt(8 ln 1,000 / 64) = .93 > .75 / m.
-    """
-    assert betting(np.array([1.0])) == (0.0, 1.0)
-    low, high = betting(np.ones(64))
-    assert low == pytest.approx(1 / (1 + (1000 ** (1 / 64) - 1) / 0.75), abs=1e-9)
-    assert high == 1.0
-    assert betting(np.zeros(64)) == (0.0, pytest.approx(1 - low))
-
-
 def capital_against(expected: float, values: list[float]) -> float:
-    """The greatest that a bet on more has ever had, step by step."""
-    capital = most = 1.0
-    seen: list[float] = []
-    squares = 0.25
-    for value in values:
-        variance = squares / (len(seen) + 1)
-        stake = math.sqrt(2 * math.log(1000) / (len(values) * variance))
-        capital *= 1 + min(stake, 0.75 / expected) * (value - expected)
-        seen.append(value)
-        squares += (value - (0.5 + sum(seen)) / (len(seen) + 1)) ** 2
-        most = max(most, capital)
-    return most
+    """What all who bet on more own in the end, of 1 at first, value by value."""
+    owned = []
+    share = 0.95
+    while share >= 1 / (2 * math.sqrt(len(values))):
+        capital = 1.0
+        for value in values:
+            capital += share * capital * (value / expected - 1)
+        owned.append(capital)
+        share /= 2
+    return sum(owned) / len(owned)
+
+
+def test_betting_by_hand():
+    """Of one draw one bets, .95; of four ones two, .95 and .475, as 1 / (2 sqrt 4) is .25."""
+    assert betting(np.array([1.0])) == (pytest.approx(0.95 / 999.95), 1.0)
+    low, high = betting(np.ones(4))
+    assert ((0.05 + 0.95 / low) ** 4 + (0.525 + 0.475 / low) ** 4) / 2 == pytest.approx(1000)
+    assert high == 1.0
+    assert betting(np.zeros(4)) == (0.0, pytest.approx(1 - low))
 
 
 def test_at_the_limit_the_capital_is_a_thousand():
@@ -54,6 +49,18 @@ def test_at_the_limit_the_capital_is_a_thousand():
     assert low < values.mean() < high
     assert capital_against(low, values.tolist()) == pytest.approx(1000, rel=1e-6)
     assert capital_against(1 - high, (1 - values).tolist()) == pytest.approx(1000, rel=1e-6)
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_betting_covers_where_each_draw_has_a_mean_of_its_own(monkeypatch, order):
+    """As where each input, in its order, is given something that is drawn."""
+    monkeypatch.setattr(limits, "CONFIDENCE", 0.95)
+    random, runs, means = np.random.default_rng(2), 300, np.linspace(0, 1, 300)[::order]
+    found = np.array([betting(random.binomial(3, means) / 3) for _ in range(runs)])
+    most = 0.05 + 3 * math.sqrt(0.05 * 0.95 / runs)
+    assert (found[:, 0] > 0.5).mean() <= most
+    assert (found[:, 1] < 0.5).mean() <= most
+    assert (found[:, 1] - found[:, 0]).mean() < 0.2
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,8 @@ def test_without_a_checkpoint_each_model_is_judged_on_its_own(two_models, more):
 
 
 def test_of_several_models_those_that_fail_are_told_first(two_models):
-    run = judged(two_models, of=("three_wrong.pt", "reference.safetensors"))
+    right = "models/min_of_two/checkpoints/reference.safetensors"
+    run = judged(two_models, f"--checkpoint={right}", of=("three_wrong.pt",))
     told, models = run.output.partition("= verdicts")[2].split("= models")
     assert told.index("runs/three_wrong.pt") < told.index("reference.safetensors")
     assert models.index("✗ successor") < models.index("✓ min_of_two")
