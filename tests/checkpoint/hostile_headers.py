@@ -144,6 +144,8 @@ def disagreeing() -> Iterator[Case]:
         yield Case("odd heads", safetensors.torch.save(odd, {"n_heads": "2"}), ".safetensors")
         both = {
             **weights,
-            NAMES.renaming(())[name][0]: torch.ones(WEIGHTS[NAMES.renaming(())[name][0]].shape),
+            NAMES.renaming(())[name][0][0]: torch.ones(
+                WEIGHTS[NAMES.renaming(())[name][0][0]].shape
+            ),
         }
         yield Case("named twice", safetensors.torch.save(both), ".safetensors")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
 from einops import rearrange
 
 from mechanistic_claims.checkpoint.checkpoint import CheckpointError
+from mechanistic_claims.errors import CannotJudge
 from mechanistic_claims.model.forward import logits_of
 from mechanistic_claims.model.transformer import transformer
 from tests.plain_transformer import (
@@ -225,6 +228,51 @@ def test_other_names_are_a_mapping_in_the_family(task):
         assert torch.equal(logits_of_subject(subject_of(again, tensors)), expected)
     twice = older | {"blocks.0.attn.W_K": weights["blocks.0.attn.W_K"]}
     assert "there twice, under both of its names" in family.fits(checkpoint_of(twice))
+
+
+FUSED = {
+    "h.{}.c_attn.weight": (
+        ("blocks.{}.attn.W_Q", "blocks.{}.attn.W_K", "blocks.{}.attn.W_V"),
+        "(three head d_head) d_model -> three head d_model d_head",
+    ),
+    "h.{}.c_attn.bias": (
+        ("blocks.{}.attn.b_Q", "blocks.{}.attn.b_K", "blocks.{}.attn.b_V"),
+        "(three head d_head) -> three head d_head",
+    ),
+}
+
+
+def test_a_name_may_hold_queries_keys_and_values(task):
+    """Rows of c_attn are all queries, head by head, then all keys, then all values (GPT-2)."""
+    kind, weights = Kind(), Kind().weights()
+    fused = {name: weight for name, weight in weights.items() if "_O" in name or "attn" not in name}
+    for layer in (0, 1):
+        of = f"blocks.{layer}.attn"
+        rows = [weights[f"{of}.W_{letter}"][head].T for letter in "QKV" for head in (0, 1)]
+        fused[f"h.{layer}.c_attn.weight"] = torch.cat(rows)
+        biases = [weights[f"{of}.b_{letter}"][head] for letter in "QKV" for head in (0, 1)]
+        fused[f"h.{layer}.c_attn.bias"] = torch.cat(biases)
+    family = kind.family(lambda *_: task, names=FUSED, heads=2)
+    expected = logits_of_subject(subject_of(kind.family(lambda *_: task), weights))
+    assert torch.equal(logits_of_subject(subject_of(family, fused)), expected)
+    odd = fused | {"h.0.c_attn.weight": torch.ones(3 * 3 * D_HEAD, D_MODEL)}
+    with pytest.raises(CheckpointError, match="n_heads = '2', which does not divide the"):
+        family.reading.canonical(checkpoint_of(odd))
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (("blocks.{}.attn.W_QKV", "a b -> b a"), "'blocks.{}.attn.W_QKV', which no transformer"),
+        ((("embed.W_E", "embed.W"), "a b -> b a"), "'embed.W', which no transformer has"),
+        (("embed.W_E", "transposed"), "the einops pattern that leads there"),
+    ],
+)
+def test_a_name_that_leads_nowhere_is_told(task, given, said):
+    family = Kind().family(lambda *_: task, names={"one.weight": given})
+    with pytest.raises(CannotJudge, match=re.escape(said)) as raised:
+        family.own({"one.weight"})
+    assert "which no" not in said or "blocks.{}.attn.W_Q, " in str(raised.value)
 
 
 def test_an_untrained_model_has_the_same_sizes_and_a_fixed_seed(task):
