@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 
 import pytest
@@ -171,6 +172,17 @@ def test_the_table_fits_the_terminal(run_claims):
         "6 hold, 2 refuted as expected, 0 refuted",
     ]
     assert sum(line[:2] in ("✓ ", "~ ") for line in table) == 6 + 2 + len(["what ~ means"])
+
+
+def test_the_place_of_a_refutation_is_the_claim(run_claims):
+    """Not the tool's own line: as --tb=line and plugins that annotate tell it."""
+    run = run_claims(
+        "claims/min_of_two/test_qk_circuit.py", f"--checkpoint={DIFFERENT}", "--tb=line"
+    )
+    lines = (ROOT / "claims/min_of_two/test_qk_circuit.py").read_text().splitlines()
+    places = re.findall(r"^claims/min_of_two/test_qk_circuit.py:(\d+): measured", run.output, re.M)
+    assert len(places) == 3
+    assert all("def test_" in "".join(lines[int(at) - 1 : int(at) + 2]) for at in places)
 
 
 def test_collecting_imports_no_torch():
