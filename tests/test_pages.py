@@ -1,0 +1,192 @@
+"""Each command and each block of code in the project's pages runs as it is printed.
+
+They run in a copy of the project that has two of its models, in the order of the page.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+
+from mechanistic_claims.model.names import Names
+from mechanistic_claims.outputs.report.allure import run_allure
+from tests.runs import ROOT, environment
+
+MODELS = ("min_of_two", "induction")
+CHECKPOINTS = ("reference", "seed1", "seed5")
+PAGES = [ROOT / "README.md", *sorted(ROOT.glob("*/README.md"))]
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+STATUS = re.compile(r"  # exits with (\d)$")
+IN_CI = ("python -m pip install -e . && pytest claims/", 'python -m pip install -e ".[dev')
+"""Run by `.ci/run` in a fresh environment."""
+ELSEWHERE = {
+    "smollm2": "tests/smollm2: it fetches half a gigabyte",
+    "path/to/folder": "tests/authoring/test_new_language.py",
+    "pytest tests/": "by .ci/run",
+    "pytest -n 0 tests/benchmarks": "a benchmark",
+}
+SHORTER = {
+    "--seeds 0-31": "--seeds 0,1",
+    "train min_of_two": "train min_of_two --epochs 2",
+    "sweep min_of_two": "sweep min_of_two --epochs 2",
+    "train induction": "train induction --steps 2",
+    "../mechanistic-claims": str(ROOT),
+}
+"""What takes too long to be run as it is printed, and what lies elsewhere."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """A block of a page."""
+
+    language: str
+    text: str
+
+    @property
+    def commands(self) -> list[str]:
+        return self.text.splitlines() if self.language == "bash" else []
+
+
+def blocks_of(page: Path) -> list[Block]:
+    return [Block(*found) for found in BLOCK.findall(page.read_text("utf-8"))]
+
+
+pages = pytest.mark.parametrize("page", PAGES, ids=[str(path.relative_to(ROOT)) for path in PAGES])
+
+
+@pages
+def test_code_stands_in_blocks_with_a_language(page):
+    text = BLOCK.sub("", page.read_text("utf-8"))
+    assert "```" not in text
+    assert not re.search(r"^(\t| {4})\S", text, re.MULTILINE), "an indented block"
+    assert {block.language for block in blocks_of(page)} <= {"bash", "python", "text"}
+
+
+@pages
+def test_links_lead_somewhere(page):
+    text = page.read_text("utf-8")
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if target.startswith("https://"):
+            continue
+        path, _, fragment = target.partition("#")
+        file = page.parent / path if path else page
+        assert file.exists(), target
+        if fragment:
+            headings = re.findall(r"^#+ (.*)$", file.read_text("utf-8"), re.MULTILINE)
+            slugs = [re.sub(r"[^\w\- ]", "", one.lower()).replace(" ", "-") for one in headings]
+            assert fragment in slugs, target
+
+
+def test_readme_is_one_page():
+    assert len((ROOT / "README.md").read_text("utf-8").splitlines()) <= 110
+
+
+def test_all_that_ci_runs_is_in_readme():
+    commands = [command for block in blocks_of(ROOT / "README.md") for command in block.commands]
+    for begins in IN_CI:
+        assert sum(command.startswith(begins) for command in commands) == 1
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """Two models with fewer checkpoints, and a checkpoint of the reader's own."""
+    copy = tmp_path / "clone"
+    known = subprocess.run(
+        ["git", "ls-files", "claims", "models", "pyproject.toml", "conftest.py"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+    for name in known:
+        path = Path(name)
+        of_model = len(path.parts) < 3 or path.parts[1] in MODELS
+        if of_model and (path.suffix != ".safetensors" or path.stem in CHECKPOINTS):
+            (copy / path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / path, copy / path)
+    (copy / "runs").mkdir()
+    sizes = {"head": 4, "d_model": 16, "d_head": 4, "d_mlp": 32, "token": 12, "logit": 12}
+    axes = Names(1, "gelu", "LN", positions=True).axes
+    generator = torch.Generator().manual_seed(0)
+    weights = {
+        name: torch.randn([(sizes | {"position": 8})[a] for a in of.split()], generator=generator)
+        for name, of in axes.items()
+    }
+    torch.save({"model": weights}, copy / "runs/mine.pt")
+    return copy
+
+
+@pytest.mark.slow
+@pages
+def test_every_block_runs(page, project):
+    for number, block in enumerate(blocks_of(page)):
+        if block.language == "python":
+            run_python(block, project, number)
+        for command in block.commands:
+            run_command(command, project)
+
+
+@pytest.mark.slow
+def test_verdicts_are_those_that_readme_shows(project):
+    shown = [block.text for block in blocks_of(ROOT / "README.md") if block.language == "text"]
+    said = run_command("pytest claims/min_of_two/test_qk_circuit.py", project)
+    assert [text for text in shown if text in said] == shown, said
+
+
+def run_python(block: Block, project: Path, number: int) -> None:
+    """A claim as a claim of min_of_two; all else as a script."""
+    if "def test_" in block.text:
+        (project / "claims/min_of_two/test_of_a_page.py").write_text(block.text)
+        run_command("pytest claims/min_of_two/test_of_a_page.py", project)
+    else:
+        (project / f"block_{number}.py").write_text(block.text)
+        run_command(f"python block_{number}.py", project)
+
+
+def run_command(line: str, project: Path) -> str:
+    """A line of bash, which ends as the page says."""
+    expected = int(found[1]) if (found := STATUS.search(line)) else 0
+    if line.startswith(IN_CI) or any(part in line for part in ELSEWHERE):
+        return ""
+    for printed, shorter in SHORTER.items():
+        line = line.replace(printed, shorter)
+    if "pip install" in line:
+        line = line.replace("install -e", "install --dry-run --no-deps -e").replace(
+            "-e .", f"-e {ROOT}"
+        )
+        line = line.replace('-e ".[', f'-e "{ROOT}[')
+    if "report" in line and "pip" not in line and not has_allure(project):
+        return ""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    begun = time.monotonic()
+    run = subprocess.run(
+        ["bash", "-c", line],
+        cwd=project,
+        env=environment(PATH=path, PYTHONPATH=str(project)),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    print(f"{time.monotonic() - begun:4.0f} s  {line}")
+    said = f"{run.stdout}{run.stderr}"
+    assert run.returncode == expected, f"{line}\n{said}"
+    assert "does not provide the extra" not in said, line
+    return said
+
+
+def has_allure(project: Path) -> bool:
+    """Whether a report can be made here; tests/outputs say why where it can't."""
+    try:
+        run_allure(None, "--version", folder=project)
+    except Exception:
+        return False
+    return True
