@@ -1,6 +1,7 @@
 """Each command and each block of code in the project's pages runs as it is printed.
 
-They run in a copy of the project that has two of its models, in the order of the page.
+They run in the order of the page, in a copy of the project that has two of its models, and some
+parts of the story of one.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from mechanistic_claims.model.names import Names
 from mechanistic_claims.outputs.report.allure import run_allure
 from tests.runs import ROOT, environment
 
-MODELS = ("min_of_two", "induction")
+PARTS = {"min_of_two": ("behavior", "ov_circuit", "qk_circuit"), "induction": ()}
 CHECKPOINTS = ("reference", "seed1", "seed5")
 PAGES = [ROOT / "README.md", *sorted(ROOT.glob("*/README.md"))]
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -109,10 +110,12 @@ def project(tmp_path: Path) -> Path:
     ).stdout.split()
     for name in known:
         path = Path(name)
-        of_model = len(path.parts) < 3 or path.parts[1] in MODELS
+        of_model = len(path.parts) < 3 or path.parts[1] in PARTS
         if of_model and (path.suffix != ".safetensors" or path.stem in CHECKPOINTS):
             (copy / path).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(ROOT / path, copy / path)
+    for model, parts in PARTS.items():
+        keep_parts(copy / "claims" / model, parts)
     (copy / "runs").mkdir()
     sizes = {"head": 4, "d_model": 16, "d_head": 4, "d_mlp": 32, "token": 12, "logit": 12}
     axes = Names(1, "gelu", "LN", positions=True).axes
@@ -123,6 +126,16 @@ def project(tmp_path: Path) -> Path:
     }
     torch.save({"model": weights}, copy / "runs/mine.pt")
     return copy
+
+
+def keep_parts(claims: Path, parts: tuple[str, ...]) -> None:
+    story = claims / "__init__.py"
+    told = re.sub(r"^STORY = \(.*?^?\)$", f"STORY = {parts}", story.read_text(), flags=re.M | re.S)
+    assert told != story.read_text()
+    story.write_text(told)
+    for path in claims.glob("test_*.py"):
+        if path.stem.removeprefix("test_") not in parts:
+            path.unlink()
 
 
 @pytest.mark.slow
@@ -160,9 +173,7 @@ def run_command(line: str, project: Path) -> str:
     for printed, shorter in SHORTER.items():
         line = line.replace(printed, shorter)
     if "pip install" in line:
-        line = line.replace("install -e", "install --dry-run --no-deps -e").replace(
-            "-e .", f"-e {ROOT}"
-        )
+        line = line.replace("install", "install --dry-run --no-deps", 1)
         line = line.replace('-e ".[', f'-e "{ROOT}[')
     if "report" in line and "pip" not in line and not has_allure(project):
         return ""
