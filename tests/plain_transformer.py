@@ -41,6 +41,7 @@ class Kind:
     heads: int = 2
     mlp: Literal["relu", "gelu"] | None = None
     norm: Literal["LN"] | None = None
+    attention: Literal["causal", "bidirectional"] = "causal"
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -79,7 +80,9 @@ class Kind:
 
     def family(self, task: Any, **more: Any) -> Transformer:
         """What an author writes of it."""
-        given: dict[str, Any] = {"layers": self.layers, "norm": self.norm, "mlp": self.mlp} | more
+        given: dict[str, Any] = {
+            "layers": self.layers, "norm": self.norm, "mlp": self.mlp, "attention": self.attention
+        } | more  # fmt: skip
         return transformer(
             reference=Path("reference.pt"), task=task, tokens_without_logit=TOKENS - LOGITS, **given
         )
@@ -166,7 +169,9 @@ class Plain:
             score = (query @ key.mT) / math.sqrt(D_HEAD)
             later = torch.arange(length)[None, :] > torch.arange(length)[:, None]
             self.seen["score", layer, head] = score
-            pattern = score.masked_fill(later, -math.inf).softmax(-1)
+            if self.kind.attention == "causal":
+                score = score.masked_fill(later, -math.inf)
+            pattern = score.softmax(-1)
             mixed = self._write(("pattern", layer, head), pattern) @ value
             written = self._write(("mixed", layer, head), mixed) @ of("W_O")[head]
             total = total + self._write(("head", layer, head), written)

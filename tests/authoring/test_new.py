@@ -66,8 +66,9 @@ def family_of(project: Path, name: str) -> str:
 def test_one_layer_of_attention(tmp_path):
     done = new(tmp_path, "one", "--layers=1", *SIZES)
     assert done.returncode == 0, done.stderr
+    assert "one: 1 layer of 2 heads, causal attention." in done.stdout
     assert family_of(tmp_path, "one") == (
-        'transformer( layers=1, heads=2, task="models.one.task:Task.of", '
+        'transformer( layers=1, heads=2, attention="causal", task="models.one.task:Task.of", '
         'reference=Path(__file__).with_name("checkpoints") / "reference.safetensors", )'
     )
     require_it_runs(tmp_path, "one")
@@ -93,7 +94,7 @@ def test_two_layers_with_mlp_and_norm_and_their_training(tmp_path):
 
 @pytest.mark.slow
 def test_types(tmp_path):
-    given = ["--layers=2", *SIZES, "--mlp=relu", "--norm=LN", "--training"]
+    given = ["--layers=2", *SIZES, "--mlp=relu", "--norm=LN", "--bidirectional", "--training"]
     assert new(tmp_path, "two", *given).returncode == 0
     remembered = f"--cache-dir={ROOT / '.mypy_cache'}"
     mypy = [sys.executable, "-m", "mypy", f"--config-file={ROOT / 'pyproject.toml'}", remembered]
@@ -111,10 +112,15 @@ def test_a_checkpoint_by_its_names(tmp_path, bridge):
         safetensors.torch.save_file(names.under_bridge_names(weights), mine)
     else:
         torch.save(weights | {"blocks.0.attn.mask": torch.ones(6, 6).bool()}, mine)
-    done = new(tmp_path, "mine", "--checkpoint", mine, "--mlp=relu", *["--heads=2"] * bridge)
+    said = ["--heads=2", "--bidirectional"] * bridge
+    done = new(tmp_path, "mine", "--checkpoint", mine, "--mlp=relu", *said)
     assert done.returncode == 0, done.stderr
+    attention = "bidirectional" if bridge else "causal"
+    assert f"2 layers of 2 heads each, {attention} attention, an MLP (relu), LayerNorm" in (
+        done.stdout
+    )
     assert family_of(tmp_path, "mine").startswith(
-        'transformer( layers=2, heads=2, norm="LN", mlp="relu", task='
+        f'transformer( layers=2, heads=2, attention="{attention}", norm="LN", mlp="relu", task='
     )
     copied = tmp_path / "models/mine/checkpoints" / f"reference{mine.suffix}"
     assert copied.read_bytes() == mine.read_bytes()

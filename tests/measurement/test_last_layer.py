@@ -23,6 +23,7 @@ from tests.plain_transformer import POSITIONS
 pytestmark = pytest.mark.usefixtures("few_inputs_at_a_time")
 EVERYWHERE = (slice(None), slice(None))
 ATTENTION, ALL = KINDS["attention"], KINDS["MLP and LayerNorm"]
+UNMASKED = replace(ALL, attention="bidirectional")
 SERVED = ("value", "pattern", "mixed", "output")
 OF_MLP = ("mlp_input", "neurons", "mlp_output")
 
@@ -124,7 +125,7 @@ def test_a_model_without_an_ending_is_run_whole():
     assert of_answers(without, TASK.inputs, of_every_input((-1,))) is None
 
 
-@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+@pytest.mark.parametrize("kind", [*KINDS.values(), UNMASKED], ids=[*KINDS, "unmasked"])
 @pytest.mark.parametrize("answers", [(-1,), (1, -1)])
 def test_other_inputs_have_the_answers_of_a_whole_run(kind, answers):
     parts, inputs = model_of(kind).parts, TASK.inputs.flip(0)

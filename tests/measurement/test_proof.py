@@ -37,9 +37,9 @@ def weights_of(kind, seed, sharp=1.0, loud=1.0, dtype=torch.float64):
     }
 
 
-def outside(ball, weights, task):
+def outside(ball, weights, task, causal=True):
     """How many logits are, in exact arithmetic, certainly not in their balls."""
-    rows = [list(logits_of(weights, tokens)) for tokens in task.inputs.tolist()]
+    rows = [list(logits_of(weights, tokens, causal)) for tokens in task.inputs.tolist()]
     exact = [x for row, position in task.answer_positions.tolist() for x in rows[row][position]]
     pairs = zip(ball.center.flatten().tolist(), ball.radius.flatten().tolist(), exact, strict=True)
     return sum(bool(abs(number - arb(center)) > arb(radius)) for center, radius, number in pairs)
@@ -83,6 +83,14 @@ def test_exact_logits_are_in_their_balls(kind, seed, sharp, dtype):
     assert outside(unchecked(subject).logits, weights, FEW) == 0
     if sharp <= 1:
         assert exact.radius.max() <= NARROW * exact.center.abs().max()
+
+
+def test_without_a_mask_logits_are_in_their_balls_too():
+    """And are those of the run, to which the proof is held."""
+    kind = Kind(1, 2, "relu", attention="bidirectional")
+    subject = kind.subject(FEW)
+    assert outside(subject.proof.exact.logits, kind.weights(), FEW, causal=False) == 0
+    assert outside(subject.proof.exact.logits, kind.weights(), FEW) > 0
 
 
 @settings(deadline=None, max_examples=15)

@@ -31,6 +31,7 @@ KINDS = {
     "two layers, two heads": Kind(),
     "an MLP of relu": Kind(layers=1, mlp="relu"),
     "two layers, MLPs of gelu, LayerNorm": Kind(mlp="gelu", norm="LN"),
+    "two layers without a mask": Kind(mlp="relu", attention="bidirectional"),
 }
 STACK = "head d_model d_head -> (head d_head) d_model"
 BRIDGE = {
@@ -94,7 +95,8 @@ def test_both_ways_to_name_weights_give_the_network_of_the_formulas(kind, task):
         assert (found - expected).abs().max() < 1e-10
     if kind.norm is None:
         seeds = {name: weight[None] for name, weight in weights.items()}
-        assert (logits_of(seeds, task.inputs)[0] - expected).abs().max() < 1e-10
+        found = logits_of(seeds, task.inputs, attention=kind.attention)[0]
+        assert (found - expected).abs().max() < 1e-10
 
 
 @each_kind
