@@ -12,6 +12,7 @@ import safetensors.torch
 import torch
 
 from mechanistic_claims.model.names import Names
+from tests.plain_transformer import Kind, Plain
 from tests.runs import ROOT, run_command, run_in_a_fork, suite
 
 SIZES = ["--heads=2", "--d-model=8", "--tokens=11", "--context=6"]
@@ -34,13 +35,14 @@ def weights_of(names: Names) -> dict[str, torch.Tensor]:
     }
 
 
-def require_it_runs(project: Path, name: str) -> None:
+def require_it_runs(project: Path, name: str, said: str = "") -> None:
     """Preconditions pass, the two claims say in log and table what to fill in."""
     run = run_in_a_fork(f"claims/{name}", cwd=project, OMP_NUM_THREADS="1")
     assert run.status == 1, run.output
     assert "2 hold, 0 refuted as expected, 0 refuted, 2 errors" in run.output, run.output
-    said = re.findall(UNFILLED, " ".join(run.output.split()))
-    assert len({*said}) == 2, run.output
+    found = re.findall(UNFILLED, " ".join(run.output.split()))
+    assert len({*found}) == 2, run.output
+    assert said in " ".join(run.output.split())
     require_style(project)
 
 
@@ -113,6 +115,11 @@ def test_a_checkpoint_by_its_names(tmp_path, bridge):
     else:
         torch.save(weights | {"blocks.0.attn.mask": torch.ones(6, 6).bool()}, mine)
     said = ["--heads=2", "--bidirectional"] * bridge
+    if bridge:
+        tokens = torch.randint(11, (4, 6), generator=torch.Generator().manual_seed(1))
+        own = Plain(Kind(2, 2, "relu", "LN", "bidirectional"), weights, tokens).logits
+        torch.save({"inputs": tokens, "logits": own}, tmp_path / "own.pt")
+        said.append("--expects=own.pt")
     done = new(tmp_path, "mine", "--checkpoint", mine, "--mlp=relu", *said)
     assert done.returncode == 0, done.stderr
     attention = "bidirectional" if bridge else "causal"
@@ -124,7 +131,8 @@ def test_a_checkpoint_by_its_names(tmp_path, bridge):
     )
     copied = tmp_path / "models/mine/checkpoints" / f"reference{mine.suffix}"
     assert copied.read_bytes() == mine.read_bytes()
-    require_it_runs(tmp_path, "mine")
+    as_own = "runs as its own module did on the 4 inputs of reference.safetensors.expected"
+    require_it_runs(tmp_path, "mine", as_own * bridge)
 
 
 def test_what_a_file_does_not_tell_is_asked_for(tmp_path):
@@ -188,6 +196,7 @@ def test_nothing_is_overwritten(tmp_path):
         (["--checkpoint=x.pt", "--layers=1"], "--layers: with --checkpoint it is the file"),
         (["--layers=0", *SIZES], "'0': expected a number of 1 or more"),
         (["--checkpoint=x.pt"], "x.pt: no such file"),
+        (["--layers=1", *SIZES, "--expects=y.pt"], "of which checkpoint's own module?"),
     ],
 )
 def test_sizes_that_can_not_be(tmp_path, given, said):

@@ -1,0 +1,106 @@
+"""A checkpoint beside which its own module's answers are is run as that module, or is an error."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+
+import pytest
+import torch
+
+from mechanistic_claims.checkpoint.checkpoint import CheckpointError
+from mechanistic_claims.measurement.expected import as_expected
+from mechanistic_claims.measurement.subject import Subject
+from tests.plain_transformer import CPU, Kind, Plain, Questions, checkpoint_of
+
+OWN = Kind(1, 2, "gelu", "LN", "bidirectional")
+WEIGHTS = {name: weight.float() for name, weight in OWN.weights().items()}
+ATTENTION = Kind(1, 2, None, "LN")
+EXACT = ATTENTION.weights()
+TASK = Questions()
+
+
+def answers(kind=OWN, weights=WEIGHTS):
+    """Of the module that it was trained as."""
+    return Plain(kind, weights, TASK.inputs).logits
+
+
+@pytest.fixture
+def opened(tmp_path):
+    """A checkpoint as a kind of model, with a file of its own module's answers beside it."""
+
+    def opened(kind, weights=WEIGHTS, **pair):
+        path = tmp_path / "mine.pt"
+        torch.save(pair, tmp_path / "mine.pt.expected")
+        family = kind.family(lambda *_: TASK)
+        checkpoint = replace(checkpoint_of(weights), path=path)
+        return as_expected(Subject(checkpoint, family.build(checkpoint, CPU), CPU), family)
+
+    return partial(opened, inputs=TASK.inputs)
+
+
+def test_what_runs_as_its_own_module_says_so(opened):
+    said = "runs as its own module did on the 20 inputs of mine.pt.expected"
+    assert opened(OWN, logits=answers()).source == said
+    assert opened(OWN, logits=answers()[:, -1]).source == said
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        pytest.param(
+            replace(OWN, mlp="relu"),
+            'With mlp="gelu" in FAMILY it is the same.',
+            marks=pytest.mark.slow,
+        ),
+        (
+            replace(OWN, mlp="relu", attention="causal"),
+            'With attention="bidirectional" and mlp="gelu" in FAMILY it is the same.',
+        ),
+    ],
+    ids=["mlp", "both"],
+)
+def test_what_no_file_tells_is_named(opened, told, said):
+    with pytest.raises(CheckpointError, match="the logits of 20 of 20 inputs are not those") as e:
+        opened(told, logits=answers())
+    assert said in e.value.remedy
+
+
+@pytest.mark.parametrize(
+    "other",
+    ["scale", *(pytest.param(one, marks=pytest.mark.slow) for one in ("epsilon", "one input"))],
+)
+def test_what_can_not_be_said_is_no_less_an_error(opened, other, monkeypatch):
+    """Also where it is a small difference: an epsilon of 1e-6, or scores a hundredth larger."""
+    logits = answers(ATTENTION, EXACT)
+    if other == "one input":
+        logits[3, 0, 0] += 1e-3
+    else:
+        name = "layer_norm" if other == "epsilon" else "math"
+        plainly = torch.nn.functional.layer_norm
+
+        def layer_norm(x, shape, scale, shift, eps):
+            return plainly(x, shape, scale, shift, 1e-6)
+
+        class math:  # noqa: N801
+            inf = torch.inf
+
+            @staticmethod
+            def sqrt(x):
+                return 0.99 * x**0.5
+
+        monkeypatch.setattr(f"tests.plain_transformer.{name}", locals()[name])
+        logits = answers(ATTENTION, EXACT)
+    count = "1" if other == "one input" else "20"
+    with pytest.raises(CheckpointError, match=f"the logits of {count} of 20 inputs") as e:
+        opened(ATTENTION, EXACT, logits=logits)
+    assert e.value.remedy.startswith("No other attention or function of MLPs")
+
+
+def test_a_file_that_is_none_says_how_to_write_it(opened, tmp_path):
+    with pytest.raises(CheckpointError, match="20 x 6 x 5, and here are 20 x 6 x 9 of its inputs"):
+        opened(OWN, logits=answers()[..., :5])
+    with pytest.raises(CheckpointError, match="no tensors inputs and logits") as e:
+        opened(OWN)
+    said = """torch.save({"inputs": x, "logits": module(x)}, 'mine.pt.expected')"""
+    assert said in e.value.remedy
