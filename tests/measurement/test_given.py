@@ -40,7 +40,7 @@ def test_what_is_put_has_the_shape_of_what_is_there(subjects, as_for_users):
 def test_sources_are_as_many_as_inputs(subjects):
     subject = subjects[WITH_MLP]
     patch, inputs = subject.intervene.patch, subject.task.inputs
-    refused("patch: the source is 19, expected 20.", lambda: patch(mlp(0), torch.arange(19)))
+    refused("patch: the source is 19, expected 20: for", lambda: patch(mlp(0), torch.arange(19)))
     refused("is 21 x 6, expected 20 x 6.", lambda: patch(mlp(0), inputs[[*range(20), 0]]))
     refused("is 20 x 5, expected 20 x 6.", lambda: patch(mlp(0), inputs[:, 1:]))
     replace = subject.intervene.replace_inputs

@@ -1,0 +1,143 @@
+"""What a claim is given, and gives, of a task that asks at every position of an input."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from einops import rearrange, repeat
+
+from mechanistic_claims.measurement.attention import (
+    attention_on,
+    attention_sink,
+    prefix_matching,
+    previous_token,
+)
+from mechanistic_claims.measurement.cases import drawn, plain
+from mechanistic_claims.measurement.domain import Domain
+from mechanistic_claims.measurement.measures import share
+from mechanistic_claims.model.components import head, mlp
+from mechanistic_claims.verdict.verdict import held_to
+from tests.measurement.by_hand import refused
+from tests.plain_transformer import D_MODEL, LOGITS, POSITIONS, Kind, Questions
+
+INPUTS = 20
+
+
+def everywhere(**more):
+    """Asked at every position."""
+    asked = Questions(**more)
+    asked.answer_positions = tuple(range(POSITIONS))
+    asked.labels = torch.arange(INPUTS * POSITIONS) % LOGITS
+    return asked
+
+
+@pytest.fixture(scope="module")
+def subject():
+    with torch.no_grad():
+        return Kind(layers=1, mlp="relu").subject(everywhere())
+
+
+def test_exceptions_are_named_by_the_position_too(subject, as_for_users):
+    first = ",".join(map(str, subject.task.inputs[3].tolist()))
+    wrong = torch.zeros(INPUTS * POSITIONS, dtype=torch.bool)
+    wrong[[3 * POSITIONS, 3 * POSITIONS + 4]] = True
+    found = held_to(0.5, at_least=0, exceptions=subject.activations.cases[wrong])
+    assert found.exceptions == (f"position 0 of ({first})", f"position 4 of ({first})")
+    assert found.exception_count == 2
+    alone = Kind(layers=1).subject(everywhere())
+    alone.task.answer_positions, alone.task.labels = (-1,), torch.zeros(INPUTS, dtype=torch.long)
+    cases = Kind(layers=1).subject(alone.task).activations.cases
+    assert held_to(0.5, at_least=0, exceptions=cases[wrong[::6]]).exceptions == (f"({first})",)
+    refused("cases[...] of a mask of 20, expected 120: one", lambda: cases_of(subject)[wrong[::6]])
+    refused("cases[...] of a mask of 20 x 6, expect", lambda: cases_of(subject)[wrong.view(20, 6)])
+
+
+def cases_of(subject):
+    return subject.activations.cases
+
+
+def test_labels_may_be_of_inputs_and_positions(subject, as_for_users):
+    """Those that are drawn still rest each on its input."""
+    labels = subject.task.labels.view(INPUTS, POSITIONS)
+    activations = subject.activations
+    assert torch.equal(activations.answers(labels), activations.correct)
+    answered = activations.answers(drawn(labels))
+    assert share(answered).domain == Domain("sampled", INPUTS)
+    refused("20 labels, expected 120", lambda: activations.answers(labels[:, :5]))
+
+
+def test_a_pattern_that_was_read_may_be_set(subject):
+    pattern = subject.activations.pattern(head(0, 1)).flip(0)
+    by_case = rearrange(pattern, "input query source -> (input query) source")
+    attend = subject.intervene.attend
+    found = attend({head(0, 1): pattern}).logits
+    assert torch.equal(found, attend({head(0, 1): by_case}).logits)
+    assert not torch.equal(found, subject.activations.logits)
+
+
+def test_a_position_may_be_a_number(subject):
+    attend, each = subject.intervene.attend, torch.full((INPUTS * POSITIONS,), 2)
+    assert torch.equal(attend({head(0, 0): 2}).logits, attend({head(0, 0): each}).logits)
+    refused("attend: position 6 of inputs of 6", lambda: attend({head(0, 0): 6}).logits)
+
+
+def test_one_direction_is_that_of_every_case(subject):
+    direction = torch.arange(D_MODEL).double()
+    each = repeat(direction, "d -> case d", case=INPUTS * POSITIONS)
+    written = subject.activations.written_along
+    assert torch.equal(written(direction), written(each))
+
+
+def test_sources_are_of_inputs(subject):
+    said = "patch: the source is 120, expected 20: for each input the number of another, however"
+    refused(said, lambda: subject.intervene.patch(mlp(0), torch.arange(120)))
+
+
+@pytest.mark.parametrize("at", [0, [0], "answer"])
+def test_where_an_edit_may_be(subject, at, as_for_users):
+    said = f"at={at!r}: expected 'every position' or 'answers'. At one position put what is"
+    refused(said, lambda: subject.intervene.ablate(mlp(0), "zero", at))
+    refused(said, lambda: subject.intervene.put("hook_embed", torch.zeros(20, 6, 8), at))
+
+
+def test_scores_of_the_field_are_means_over_their_rows(subject):
+    activations, inputs = subject.activations, subject.task.inputs
+    tokens = repeat(torch.tensor([1, 2, 1, 3, 2, 1]), "position -> input position", input=INPUTS)
+    asked = everywhere()
+    asked.inputs = (tokens + torch.arange(INPUTS)[:, None]) % 11
+    again = activations.on(asked)
+    pattern = plain(again.pattern(head(0, 1)))
+    rows = torch.arange(1, POSITIONS)
+    previous = pattern[:, rows, rows - 1].mean(dim=1)
+    matched = (pattern[:, 2, 1] + pattern[:, 4, 2] + pattern[:, 5, 1] + pattern[:, 5, 3]) / 3
+    for score, expected in (
+        (previous_token, previous),
+        (attention_sink, pattern[:, 1:, 0].mean(dim=1)),
+        (prefix_matching, matched),
+        (lambda pattern, part: pattern[:, 3, 1], pattern[:, 3, 1]),
+    ):
+        found = again.by_head(score)
+        assert found.shape == (INPUTS, 1, 2)
+        assert (found[:, 0, 1] - expected).abs().max() < 1e-6
+    without = int(next(i for i, row in enumerate(inputs) if len(row.unique()) == POSITIONS))
+    said = f"by_head: input {without} has no row for prefix_matching"
+    refused(said, lambda: activations.by_head(prefix_matching))
+
+
+def test_a_score_is_a_number_for_each_input(subject):
+    said = "by_head: the score gave 20 x 6, expected 20: one number for each input of the part"
+    refused(said, lambda: subject.activations.by_head(lambda pattern, part: pattern[:, 0]))
+    said = "by_head: the score gave a single number, expected 20"
+    refused(said, lambda: subject.activations.by_head(lambda pattern, part: pattern.mean()))
+
+
+def test_attention_to_a_set_of_positions(as_for_users):
+    """0.1 + 0.4 and 0.2 of the rows that are asked; all of a row is 1."""
+    pattern = torch.tensor([[[0.1, 0.5, 0.4], [0.2, 0.7, 0.1]]])
+    mask = torch.tensor([[[True, False, True], [True, False, False]]])
+    assert attention_on(pattern, mask).tolist() == pytest.approx([0.5, 0.2])
+    second = torch.tensor([[False, True]])
+    assert attention_on(pattern, mask, second).tolist() == pytest.approx([0.2])
+    assert attention_on(pattern, torch.tensor([[2, 1]])).tolist() == pytest.approx([0.4, 0.7])
+    said = "attention_on: the mask is 1 x 3, and the pattern 1 x 2 x 3."
+    refused(said, lambda: attention_on(pattern, mask[:, 0]))
