@@ -18,7 +18,7 @@ from tests.measurement.by_hand import (
     putting,
     written,
 )
-from tests.plain_transformer import D_MODEL, POSITIONS, TOKENS
+from tests.plain_transformer import D_MODEL, POSITIONS, TOKENS, Kind
 
 pytestmark = pytest.mark.usefixtures("few_inputs_at_a_time")
 QUICK, SLOW = "MLP and LayerNorm", pytest.mark.slow
@@ -174,8 +174,27 @@ def test_what_changes_nothing_is_said():
     """Positions are the same in every input, and so is their mean; a patch of itself is none."""
     intervene = KINDS["MLP"].subject(TASK).intervene
     intervene.ablate(positions, "mean")
+    intervene.ablate(positions, "mean")
     intervene.patch(head(1, 0), torch.arange(len(TASK.inputs)))
     intervene.cut(positions, mlp(0), "resample")
     assert all(said.endswith(", which changes nothing") for said in intervene.done)
     intervene.ablate(positions, "zero")
     assert intervene.done[-1] == "positions ablated (zero), at every position"
+    silent = Kind(layers=1).weights()
+    silent["blocks.0.attn.W_V"][1] = silent["blocks.0.attn.b_V"][1] = 0
+    of_silent = Kind(layers=1).subject(TASK, silent).intervene
+    of_silent.ablate(head(0, 1), "zero")
+    of_silent.cut(head(0, 1), logits, "zero")
+    assert all(said.endswith(", where it is zero already") for said in of_silent.done)
+
+
+def test_positions_may_be_ablated_by_their_mean():
+    """The same vector at each position: that of all."""
+    kind = KINDS["attention"]
+    same = {**kind.weights()}
+    same["pos_embed.W_pos"] = same["pos_embed.W_pos"].mean(dim=0).expand(6, -1).contiguous()
+    expected = kind.subject(TASK, same).activations.logits
+    intervene = model_of(kind).intervene
+    found = intervene.ablate(positions, "mean over positions").logits
+    assert (found - expected).abs().max() < 1e-12
+    assert intervene.done[-1] == "positions ablated (mean over positions), at every position"

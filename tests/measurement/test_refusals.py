@@ -204,7 +204,7 @@ def test_neurons_are_counted_once(one, other):
 
 def test_words_that_are_none(subjects, as_for_users):
     intervene = subjects[WITH_MLP].intervene
-    said = "an ablation 'means': expected zero, mean or resample."
+    said = "an ablation 'means': expected zero, mean, mean over positions or resample."
     refused(said, lambda: intervene.ablate(mlp(0), "means"))
     refused(said, lambda: intervene.cut(mlp(0), logits, "means"))
     for at in ("answer", "every"):
