@@ -237,11 +237,15 @@ def saying(line: str) -> str:
     return GOOD[: GOOD.index("    verdict(")] + f"    {line}\n"
 
 
+ONE_BOUND_ON_THE_CHECKPOINT = (
+    "verdict(1, at_least=0, at_most=None if circuits.ov().matrix.std() > 1 else 1)"
+)
 NO_VERDICT = {
-    "if task is None: verdict(1, at_least=0)": "gave no verdict",
+    "if task is None: verdict(1, at_least=0)": "ended without a verdict",
     "verdict(float('nan'), at_least=0)": "measured nan",
     "verdict(share(task.operands[:0] > 0), at_least=0)": "the set of inputs is empty",
-    "verdict(1)": "takes one bound",
+    "verdict(1, at_least=0, at_most=1)": "a verdict takes one bound",
+    ONE_BOUND_ON_THE_CHECKPOINT: "on an untrained model, its control: a verdict takes one bound",
     "verdict(circuits.nothing, at_least=0)": "no attribute 'nothing'",
     **dict.fromkeys(
         ("pytest.skip('not today')", "pytest.xfail('never mind')", "pytest.importorskip('no')"),
@@ -279,14 +283,17 @@ def judged(tmp_path_factory):
     # Each of them fails a run: pytest lists it, and by its own count the exit status is not 0.
     failed = set(re.findall(r"^(?:FAILED|ERROR) \S+::(test_new_\d+)", output, re.MULTILINE))
     assert failed == {test for test, record in found.items() if record["verdict"] != "holds"}
-    assert "1 hold, 0 refuted as expected, 2 refuted, 11 errors" in output
+    assert "1 hold, 0 refuted as expected, 2 refuted, 12 errors" in output
     return {names[test]: record for test, record in found.items()}
 
 
 @pytest.mark.parametrize(("line", "said"), NO_VERDICT.items())
 def test_what_is_no_verdict_is_an_error(judged, line, said):
+    """Of the control alone where the checkpoint itself would have had a verdict."""
     assert judged[line]["verdict"] == "error"
     assert said in judged[line]["error"]
+    of_control = "its control" in judged[line]["error"]
+    assert of_control == (line == ONE_BOUND_ON_THE_CHECKPOINT)
 
 
 @pytest.mark.parametrize("mark", ["@pytest.mark.xfail", "@pytest.mark.skip"])
