@@ -17,9 +17,10 @@ from tests.measurement.by_hand import (
     model_of,
     only_where_asked,
     putting,
+    refused,
     written,
 )
-from tests.plain_transformer import POSITIONS, Questions
+from tests.plain_transformer import POSITIONS, Kind, Questions
 
 pytestmark = pytest.mark.usefixtures("few_inputs_at_a_time")
 
@@ -159,3 +160,13 @@ def test_another_domain():
     expected = by_hand(kind, other.inputs).logits
     rows = torch.stack([expected[row, position] for row, position in other.answer_positions])
     assert (activations.logits - rows).abs().max() < 1e-9
+
+
+def test_patterns_have_no_positions_of_their_own():
+    """Not even where there are as many heads as positions."""
+    subject = Kind(layers=1, heads=POSITIONS).subject(TASK)
+    pattern = subject.parts.sites.layers[0].pattern
+    said = f"{pattern} is [input {POSITIONS} {POSITIONS} {POSITIONS}], and nothing tells"
+    refused(said, lambda: subject.activations.at_answers(pattern))
+    seen = subject.activations.at_answers("blocks.0.hook_in")
+    assert torch.equal(seen, subject.activations.at_answers(subject.parts.sites.layers[0].input))

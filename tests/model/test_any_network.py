@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from transformer_lens.hook_points import HookPoint
 
 from mechanistic_claims.checkpoint.checkpoint import Checkpoint
 from mechanistic_claims.measurement.algebra import decomposed_logits
@@ -180,3 +181,72 @@ def test_a_network_that_can_not_be_judged(counter):
         refused("HookedModule is in training mode", lambda: replace(parts, task=Ones()))
     finally:
         parts.model._module.eval()
+
+
+class Fixed(Counter):
+    """It runs no inputs but those of its length."""
+
+    def forward(self, tokens):
+        return super().forward(tokens.reshape(-1, LENGTH))
+
+
+class Shared(Counter):
+    """All steps have one hook point."""
+
+    def __init__(self):
+        super().__init__()
+        self.steps = torch.nn.ModuleList([self.steps[0]] * LENGTH)
+
+
+class Turned(Counter):
+    """Inputs come second at one of its hook points."""
+
+    def __init__(self):
+        super().__init__()
+        self.hook_turned = HookPoint()
+
+    def forward(self, tokens):
+        self.hook_turned(tokens.T)
+        return super().forward(tokens)
+
+
+def test_at_the_answers(counter):
+    """A state is as long as inputs are, and is not at their positions."""
+    activations, intervene = counter.activations, counter.intervene
+    states = activations.read("hook_states")
+    assert torch.equal(activations.at_answers("hook_states"), states.flatten(0, 1))
+    zero = torch.zeros_like(states)
+    assert (intervene.put("hook_states", zero, "answers").prediction == 0).all()
+    at_end = subject(task=replace_positions((-1,)))
+    outcome = at_end.intervene.put("hook_states", zero, "answers")
+    assert torch.equal(outcome.read("hook_states")[:, :3], states[:, :3])
+    said = (
+        "steps.2.hook_state is [input 4], and nothing tells that its second axis is the positions"
+    )
+    refused(said, lambda: activations.at_answers("steps.2.hook_state"))
+    refused(said, lambda: intervene.put("steps.2.hook_state", zero[:, 0], "answers").logits)
+    fixed = subject(Fixed).activations
+    assert torch.equal(fixed.read("hook_states"), states)
+    refused(
+        "hook_states is [input 4 4], and nothing tells", lambda: fixed.at_answers("hook_states")
+    )
+    refused("hook_pair is [input 2]", lambda: adder().activations.at_answers("hook_pair"))
+
+
+def replace_positions(positions):
+    """The same strings, asked at other positions."""
+    task = Ones(positions)
+    task.labels = Ones.inputs.cumsum(dim=1)[:, list(positions)].flatten()
+    return task
+
+
+def test_a_hook_that_fires_at_every_step():
+    shared = subject(Shared)
+    said = "steps.0.hook_state fires 4 times in a run"
+    refused(said, lambda: shared.activations.read("steps.0.hook_state"))
+    values = torch.zeros(16, LENGTH)
+    refused(said, lambda: shared.intervene.put("steps.0.hook_state", values))
+
+
+def test_inputs_come_first():
+    refused("[4, 16] for 16 inputs", lambda: subject(Turned).activations.read("hook_turned"))
