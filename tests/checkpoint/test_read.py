@@ -263,3 +263,14 @@ def test_the_real_checkpoint_was_saved_on_a_gpu():
     checkpoint = read_checkpoint(Path(REAL), "min_of_two", FAMILY)
     assert checkpoint.sha256.startswith("9141b3adae0b")
     assert canonical_weights(checkpoint)["unembed.W_U"].shape == (32, 200)
+
+
+def test_a_family_that_says_nothing_where_a_file_fits(tmp_path):
+    class Silent(Named):
+        def fits(self, checkpoint):
+            return super().fits(checkpoint) or None
+
+    torch.save({"a": torch.ones(2)}, tmp_path / "a.pt")
+    assert {*read_checkpoint(tmp_path / "a.pt", "x", Silent("a")).tensors} == {"a"}
+    with pytest.raises(CheckpointError, match="its names are others"):
+        read_checkpoint(tmp_path / "a.pt", "x", Silent("b"))

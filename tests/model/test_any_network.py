@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from transformer_lens import HookedRootModule
 from transformer_lens.hook_points import HookPoint
 
 from mechanistic_claims.checkpoint.checkpoint import Checkpoint
+from mechanistic_claims.measurement.activations import Activations
 from mechanistic_claims.measurement.algebra import decomposed_logits
 from mechanistic_claims.measurement.matched import others_like
 from mechanistic_claims.model.any_network import network
@@ -98,9 +100,9 @@ def test_what_is_of_transformers_is_refused(counter):
 
 def test_a_stream_without_layers_is_what_is_embedded(counter):
     """A family of one's own can't say of two things that they are one residual stream."""
-    sites = Sites("hook_embed", None, (), "hook_states", "hook_states", "hook_logits")
+    sites = Sites("hook_unread", None, (), "hook_states", "hook_states", "hook_states")
     refused(
-        "what is unembedded, hook_states, is not what is embedded, hook_embed",
+        "what is unembedded, hook_states, is not what is embedded, hook_unread",
         lambda: replace(counter.parts, sites=sites),
     )
 
@@ -250,3 +252,33 @@ def test_a_hook_that_fires_at_every_step():
 
 def test_inputs_come_first():
     refused("[4, 16] for 16 inputs", lambda: subject(Turned).activations.read("hook_turned"))
+
+
+def test_a_name_that_is_no_hook(counter):
+    said = "no site steps.4.hook_state in this model: it has steps."
+    refused(said, lambda: counter.activations.read("steps.4.hook_state"))
+    values = torch.zeros(16, LENGTH)
+    refused(said, lambda: counter.intervene.put("steps.4.hook_state", values))
+    refused("no site x in this model: it has", lambda: counter.activations.read("x"))
+    sites = Sites("hook_state", None, (), "hook_state")
+    refused(
+        "hook_state in this model: it has hook_states", lambda: replace(counter.parts, sites=sites)
+    )
+
+
+class Rooted(HookedRootModule):
+    """One of transformer_lens's own, which tells of a name in its own way."""
+
+    def __init__(self):
+        super().__init__()
+        self.hook_ones = HookPoint()
+        self.setup()
+
+    def forward(self, tokens):
+        return torch.nn.functional.one_hot(self.hook_ones(tokens), LENGTH + 1).float()
+
+
+def test_a_name_that_is_no_hook_of_a_family_of_ones_own(counter):
+    parts = replace(counter.parts, model=Rooted().eval())
+    said = "there is no site hook_one in this model: it has hook_ones."
+    refused(said, lambda: Activations(parts).read("hook_one"))

@@ -36,7 +36,7 @@ class Successor:
 
         network = Network(checkpoint.tensors["read.weight"], checkpoint.tensors["write.weight"])
         task = Task(network.read.shape[0], device)
-        return Parts(task, network.to(device), SITES, exact(network, device))
+        return Parts(task, network.to(device).eval(), SITES, exact(network, device))
 
     def untrained(self, checkpoint: Checkpoint) -> Checkpoint:
         import torch
