@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from mechanistic_claims.model.components import head
+from mechanistic_claims.measurement.cases import plain
+from mechanistic_claims.model.components import head, neurons
+from mechanistic_claims.model.components import site as a_site
 from tests.measurement.by_hand import (
     KINDS,
     OF_ALL,
@@ -170,3 +172,21 @@ def test_patterns_have_no_positions_of_their_own():
     refused(said, lambda: subject.activations.at_answers(pattern))
     seen = subject.activations.at_answers("blocks.0.hook_in")
     assert torch.equal(seen, subject.activations.at_answers(subject.parts.sites.layers[0].input))
+
+
+def test_units_of_a_site_are_what_is_there():
+    """Neurons by their layer and by their hook, and what attention writes by its hook."""
+    subject = model_of(KINDS["MLP"])
+    intervene, layer = subject.intervene, subject.parts.sites.layers[0]
+    for how, where in (("mean", "every position"), ("resample", "answers")):
+        by_hook = intervene.ablate(a_site(layer.neurons, 1, 3), how, where)
+        by_layer = intervene.ablate(neurons(0, 1, 3), how, where)
+        assert torch.equal(plain(by_hook.logits), plain(by_layer.logits))
+        assert not torch.equal(plain(by_hook.logits), subject.activations.logits)
+    nothing = torch.zeros_like(subject.activations.read(layer.output))
+    ablated = intervene.ablate(a_site(layer.output), "zero", "answers")
+    assert torch.equal(ablated.logits, intervene.put(layer.output, nothing, "answers").logits)
+    of_heads = a_site(layer.mixed, 0)  # of every head: units are of the last axis
+    refused("no [input position u", lambda: intervene.ablate(of_heads, "zero", "answers").logits)
+    middle = a_site("blocks.0.hook_resid_mid")
+    refused("the residual stream goes on", lambda: intervene.ablate(middle, "zero"))
