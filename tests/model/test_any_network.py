@@ -121,8 +121,11 @@ def test_which_checkpoints_are_of_it():
     assert FAMILY.fits(checkpoint_of(counts())) == ""
     lacking = {name: one for name, one in counts().items() if name != "add"}
     for weights, said in (
-        (lacking | {"sub": torch.ones(1)}, "by what `make` makes add missing, sub unknown."),
-        (counts() | {"add": torch.ones(3)}, "add is 3, by what `make` makes 4."),
+        (
+            lacking | {"sub": torch.ones(1)},
+            "by the module's state_dict() add missing, sub unknown.",
+        ),
+        (counts() | {"add": torch.ones(3)}, "add is 3, by the module's state_dict() 4."),
     ):
         assert FAMILY.fits(checkpoint_of(weights)) == said
     by_shapes = network(make=Adder, task=lambda s, d: Sums(), reference=Path())
@@ -188,11 +191,11 @@ def test_a_network_that_can_not_be_judged(counter):
     refused("without arguments, fails (KeyError: 'list')", lambda: subject(lambda: {}["list"]))
     refused("makes a dict: expected a torch.nn.Module", lambda: subject(lambda: {}))
     parts: Parts = counter.parts
-    parts.model._module.train()
+    parts.model.module.train()
     try:
         refused("HookedModule is in training mode", lambda: replace(parts, task=Ones()))
     finally:
-        parts.model._module.eval()
+        parts.model.module.eval()
 
 
 class Fixed(Counter):
