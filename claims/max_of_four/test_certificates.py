@@ -24,7 +24,7 @@ def test_it_takes_the_max_of_every_list_but_few(task, certificate, verdict, at_l
     which makes the number a proof about the stored weights in exact arithmetic.
     """
     counted = certificate.counted(task.length, asked=at_least).at_least
-    verdict(counted, at_least=at_least, picture=certificate.tradeoff)
+    verdict(counted, at_least=at_least, picture=certificate.left_open(task.length, at_least))
 
 
 @quantitative

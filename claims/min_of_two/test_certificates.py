@@ -23,7 +23,7 @@ def test_it_takes_the_min_of_longer_lists(certificate, verdict, length, at_least
     makes the number a proof about the stored weights in exact arithmetic.
     """
     proved = certificate.counted(length, asked=at_least).at_least
-    verdict(proved, at_least=at_least, picture=certificate.tradeoff)
+    verdict(proved, at_least=at_least, picture=certificate.left_open(length, at_least))
 
 
 @quantitative
