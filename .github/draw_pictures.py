@@ -1,7 +1,9 @@
 """README's story.png and proofs.png: `PYTHONPATH=. python .github/draw_pictures.py`."""
 
+import subprocess
 from functools import partial
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 import matplotlib
 import torch
@@ -10,9 +12,11 @@ from matplotlib.figure import Figure
 
 from mechanistic_claims import open_checkpoint
 from mechanistic_claims.measurement.certificates.compactness import Tradeoff, draw_beside
-from mechanistic_claims.measurement.pictures import STYLE
+from mechanistic_claims.measurement.page import HEIGHT, WIDTH
 from mechanistic_claims.model.task import Picture
+from mechanistic_claims.outputs.survey.pictures import STYLE
 from tests.benchmarks.published import PUBLISHED, proofs_beside
+from tests.outputs.browser import QUIET, programs
 
 PROVED = {
     "min_of_two": ("min of K numbers below 200, read at '='", (2, 4, 8, 16), 2),
@@ -33,11 +37,16 @@ with torch.no_grad():
         ),
     ]
 
-figure = Figure(figsize=(16, 4.6), dpi=110, layout="constrained", facecolor="white")
-FigureCanvasAgg(figure)
-for picture, axes in zip(pictures, figure.subplots(1, 3), strict=True):
-    picture.draw(axes)
-figure.savefig(here.with_name("story.png"))
+parts = [
+    picture.svg().replace("<svg", f'<svg x="{at * WIDTH}"', 1)
+    for at, picture in enumerate(pictures)
+]
+size = len(parts) * WIDTH, HEIGHT
+with NamedTemporaryFile("w", suffix=".svg") as file:
+    file.write(f'<svg xmlns="http://www.w3.org/2000/svg">{"".join(parts)}</svg>')
+    file.flush()
+    take = [f"--screenshot={here.with_name('story.png')}", f"--window-size={size[0]},{size[1]}"]
+    subprocess.run([programs()[0], *QUIET, "--no-sandbox", *take, file.name], check=True)
 
 with matplotlib.rc_context(STYLE):
     figure = Figure(figsize=(9, 4.6), dpi=140, layout="constrained", facecolor="white")

@@ -32,7 +32,9 @@ def test_together_they_copy(circuits, heads, verdict, at_least):
     first, *others = (circuits.ov(one).matrix for one in heads.induction)
     ov = sum(others, start=first)
     leads = margin(ov, ov.new_tensor(range(len(ov))).long())
-    picture = Heatmap("OV circuits, added up", ov, "attended token", "token", "logit")
+    picture = Heatmap(
+        "OV circuits, added up", ov, "attended token", "token whose logit it is", "logit"
+    )
     verdict(share(leads > 0), at_least=at_least, picture=picture)
 
 

@@ -1,5 +1,7 @@
 """Step one of the story: '=' attends to the smaller operand."""
 
+import math
+
 import pytest
 
 from mechanistic_claims import (
@@ -124,14 +126,17 @@ def test_attention_on_the_smaller_operand(task, activations, verdict, smaller, p
     A is the softmax attention from '=', read from the model's pattern hook. Most exceptions are
     neighbors, between which it is split.
     """
-    attends = activations.attention[:, task.position[smaller]] >= paid
+    share_of_it = activations.attention[:, task.position[smaller]]
+    attends = share_of_it >= paid
     is_smaller = task.differ & (task.min_position == task.position[smaller])
     verdict(
         share(attends[is_smaller]),
         at_least=at_least,
         exceptions=task.pairs[is_smaller & ~attends],
         picture=task.map(
-            activations.attention_to(task.min_position), "Attention on the min", SHARE
+            share_of_it.where(is_smaller, math.nan),
+            f"Attention on {smaller}, where it is smaller",
+            SHARE,
         ),
     )
 
@@ -167,7 +172,15 @@ def test_attention_on_the_min_at_a_gap(task, activations, verdict, gap, at_least
     give 0.5.
     """
     on_min = activations.attention_to(task.min_position)
-    picture = task.map(on_min, "Attention on the min", SHARE)
+    picture = Row(
+        "Mean attention on the min, by gap",
+        task.mean_by_gap(on_min),
+        "gap |a − b|",
+        SHARE,
+        task.operands[1:] == gap,
+        first=1,
+        marked_as="the claim's gap",
+    )
     verdict(mean(on_min[task.gap == gap]), at_least=at_least, picture=picture)
 
 

@@ -35,6 +35,7 @@ def test_each_is_of_one_frequency(neurons, verdict, explained, at_least):
             "share of the variance over (a, b)",
             explained,
             "of one frequency",
+            "neurons",
         ),
     )
 

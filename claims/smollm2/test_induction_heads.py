@@ -22,7 +22,9 @@ def test_one_matches_the_prefix(task, heads, matching, verdict, at_least):
     verdict(
         mean(matching[:, layer, index], between=(0, 1)),
         at_least=at_least,
-        picture=task.by_layer(matching, "Prefix matching of each head", "attention"),
+        picture=task.by_layer(
+            matching, "Prefix matching of each head", "attention", heads.places[:1]
+        ),
     )
 
 

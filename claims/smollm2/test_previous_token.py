@@ -19,7 +19,9 @@ def test_a_head_attends_to_the_previous_token(task, activations, heads, verdict,
     verdict(
         mean(scores[:, layer, index], between=(0, 1)),
         at_least=at_least,
-        picture=task.by_layer(scores, "Attention of each head to the previous token", "attention"),
+        picture=task.by_layer(
+            scores, "Attention of each head to the previous token", "attention", [(layer, index)]
+        ),
     )
 
 

@@ -163,8 +163,10 @@ class Task:
 
     def circuit(self, matrix: Float[Tensor, "y x"], title: str, y: str, x: str) -> Heatmap:
         """A circuit as a picture; its values are logits or attention scores."""
-        unit = "logit" if x == "logit" else "attention score (q·k / √d_head)"
-        return Heatmap(title, matrix, y=f"{y} (token)", x=f"{x} (token)", unit=unit)
+        to_logits = x == "logit"
+        unit = "logit" if to_logits else "attention score (q·k / √d_head)"
+        x = "token whose logit it is" if to_logits else f"{x} (token)"
+        return Heatmap(title, matrix, y=f"{y} (token)", x=x, unit=unit)
 
     def row(
         self, values: Float[Tensor, " token"], title: str, unit: str, false: Bool[Tensor, " token"]

@@ -203,10 +203,20 @@ class Task:
         given = torch.tensor([layer * scores.shape[2] + index for layer, index in places])
         return (own.unsqueeze(-1) == given.to(own.device)).any(dim=-1).double().mean(dim=1)
 
-    def by_layer(self, scores: Float[Tensor, "input layer head"], title: str, of: str) -> Heatmap:
-        """A score of every head, as a picture."""
+    def by_layer(
+        self,
+        scores: Float[Tensor, "input layer head"],
+        title: str,
+        of: str,
+        spoken_of: Sequence[tuple[int, int]] = (),
+    ) -> Heatmap:
+        """A score of every head, as a picture in which some are marked."""
         values: Any = plain(scores).mean(dim=0)
-        return Heatmap(title, values, "layer", "head", of)
+        marked = torch.zeros_like(values, dtype=torch.bool)
+        for place in spoken_of:
+            marked[place] = True
+        marked_as = "heads that the claim is of"
+        return Heatmap(title, values, "layer", "head", of, marked, marked_as=marked_as)
 
     def attention(
         self, patterns: Mapping[Component, Float[Tensor, "input query source"]], title: str

@@ -163,7 +163,7 @@ def test_a_refuted_claim_shows_its_counterexamples_and_picture(opened, made, wid
     page.wait(
         f"const frame = document.querySelector('{FRAME}');"
         "const image = frame.contentDocument.querySelector('img[data-picture]');"
-        "return image && image.naturalWidth === 1080",
+        "return image && image.naturalWidth === 600",
         "its picture is shown",
     )
     text = str(page.run(f"return document.querySelector('{FRAME}').contentDocument.body.innerText"))

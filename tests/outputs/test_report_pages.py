@@ -12,8 +12,6 @@ import pytest
 
 from claims import min_of_two
 from mechanistic_claims.errors import CannotJudge
-from mechanistic_claims.measurement.certificates.compactness import Tradeoff
-from mechanistic_claims.measurement.pictures import fingerprint
 from mechanistic_claims.outputs.report import summary
 from mechanistic_claims.outputs.report.claim_page import claim_page
 from mechanistic_claims.outputs.report.first_page import first_page
@@ -67,16 +65,6 @@ def test_the_evidence_of_each_step_is_of_its_kind(step):
         module = importlib.import_module(f"claims.min_of_two.test_{part}")
         marks = getattr(module, f"test_{function}").pytestmark
         assert [mark.args[0] for mark in marks if mark.name == "evidence"] == [kind], name
-
-
-def test_pictures_that_are_made_when_drawn_are_told_apart_by_what_they_are():
-    """Not by where in memory they are made: what is freed leaves its place to another."""
-
-    def found(number: int) -> bytes:
-        return fingerprint(Tradeoff("", lambda: [number]))
-
-    assert len({found(number) for number in range(20)}) == 20
-    assert found(1) == found(1)
 
 
 def test_a_page_reads_from_top_to_bottom(run):

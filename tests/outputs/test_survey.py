@@ -13,7 +13,7 @@ from rich.console import Console
 from scipy.stats import binomtest
 
 from mechanistic_claims.errors import CannotJudge
-from mechanistic_claims.measurement.pictures import draw
+from mechanistic_claims.outputs.survey.pictures import draw
 from mechanistic_claims.outputs.survey.terminal import print_surveys
 from models.min_of_two.train import COMMAND
 from models.min_of_two.training import Recipe

@@ -9,7 +9,7 @@ import re
 import pytest
 from rich.console import Console
 
-from mechanistic_claims.measurement.pictures import draw
+from mechanistic_claims.outputs.survey.pictures import draw
 from mechanistic_claims.outputs.survey.terminal import print_surveys
 from tests.conftest import small_weights, subject_of
 from tests.outputs.survey_files import became, steps_of, surveys
