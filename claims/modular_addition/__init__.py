@@ -26,7 +26,7 @@ STEPS = (
             "weights": "neurons.they_write_the_key_frequencies",
             "intervention": "paths.the_answer_comes_through_the_mlp",
         },
-        pictured="activations",
+        pictured="weights",
     ),
     Step(
         "The logits add up cos w_k (a + b - c) over these frequencies, and nothing else.",
