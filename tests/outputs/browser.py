@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -61,6 +62,10 @@ class Page:
 
     def run(self, script: str, *arguments: object) -> object:
         return self.browser.execute_script(script, *arguments)
+
+    def command(self, name: str, **given: object) -> Any:
+        """One of the browser's own (Chrome DevTools Protocol)."""
+        return self.browser.execute_cdp_cmd(name, given)
 
     def wait(self, script: str, what: str, seconds: float = 60) -> object:
         """Until a script gives something true."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from selenium.common import WebDriverException
 
 from mechanistic_claims.errors import CannotJudge
 from mechanistic_claims.outputs.report.allure import run_allure
@@ -134,7 +136,7 @@ def test_the_tree_has_every_claim(opened, made, width):
         "return [...document.querySelectorAll('[data-testid=tree-leaf-title]')]"
         ".map((leaf) => leaf.innerText)"
     )
-    assert names == [claim.told.sentence for claim in run.claims]
+    assert names == [claim.sentence for claim in run.claims]
     groups = page.run(
         "return [...document.querySelectorAll('[data-testid=tree-section-title]')]"
         ".map((title) => title.innerText)"
@@ -218,3 +220,96 @@ def test_it_can_be_read_in_the_light_and_in_the_dark(opened, dark):
         ink, paper = (luminance(color) for color in colors)
         assert (paper < 0.1) is dark
         assert (max(ink, paper) + 0.05) / (min(ink, paper) + 0.05) > 4.5, (selector, colors)
+
+
+def test_the_first_page_stands_without_a_script(opened, made):
+    """Nothing lies over it, its pictures are there, and no link leads where nothing is."""
+    page = opened()
+    page.command("Emulation.setScriptExecutionDisabled", value=True)
+    page.command("Page.navigate", url=made[0].as_uri())
+    time.sleep(1)
+    document = page.command("DOM.getDocument", depth=-1)["root"]["nodeId"]
+
+    def box(selector: str) -> list[float]:
+        node = page.command("DOM.querySelector", nodeId=document, selector=selector)["nodeId"]
+        return page.command("DOM.getBoxModel", nodeId=node)["model"]["content"]
+
+    left, top, right, _, _, bottom, *_ = box("#first-page h1")
+    seen = page.command(
+        "DOM.getNodeForLocation", x=int(left + right) // 2, y=int(top + bottom) // 2
+    )
+    above = page.command("DOM.describeNode", backendNodeId=seen["backendNodeId"])["node"]
+    assert above["nodeName"] in ("H1", "#text"), "nothing hides it"
+    for hidden in ("#app", "#to-first-page"):
+        with pytest.raises(WebDriverException, match="box model"):
+            box(hidden)
+    left, top, right, *_ = box("#first-page article img")
+    assert right - left > 200
+    link = page.command("DOM.querySelector", nodeId=document, selector="#first-page .list a")
+    styles = page.command("CSS.enable") or page.command(
+        "CSS.getComputedStyleForNode", nodeId=link["nodeId"]
+    )
+    found = {one["name"]: one["value"] for one in styles["computedStyle"]}
+    assert found["pointer-events"] == "none"
+
+
+def test_it_can_be_printed_from_the_dark(opened):
+    """White, whole, and unfolded."""
+    page = opened(dark=True)
+    page.wait("return document.documentElement.dataset.theme === 'dark'", "it is dark")
+    dark = {"name": "prefers-color-scheme", "value": "dark"}
+    page.command("Emulation.setEmulatedMedia", media="print", features=[dark])
+    paper, ink = page.run(
+        "const style = getComputedStyle(document.querySelector('#first-page'));"
+        "return [style.backgroundColor, style.color]"
+    )
+    assert (luminance(paper), luminance(ink)) == (1, 0)
+    cut = page.run(
+        "return [...document.querySelectorAll('#first-page .scroll')]"
+        ".map((one) => one.scrollHeight - one.clientHeight)"
+    )
+    assert set(cut) == {0}
+    folded = "return document.querySelectorAll('#first-page details:not([open])').length"
+    assert page.run(folded)
+    page.command("Page.printToPDF")
+    assert not page.run(folded)
+
+
+def test_it_is_read_in_an_order_and_by_names(opened):
+    """As a screen reader has it: headings by level, words for marks, pictures and cells."""
+    page = opened()
+    found: dict[str, list[str]] = {}
+    for node in page.command("Accessibility.getFullAXTree")["nodes"]:
+        if not node.get("ignored"):
+            name = node.get("name", {}).get("value", "")
+            found.setdefault(node["role"]["value"], []).append(name)
+    levels = page.run(
+        "return [...document.querySelectorAll('#first-page :is(h1, h2, h3, h4)')]"
+        ".map((heading) => Number(heading.tagName[1]))"
+    )
+    assert levels[0] == 1
+    assert max(after - before for before, after in pairwise(levels)) == 1
+    assert "" not in found["image"], found["image"]
+    assert (
+        f"QK circuit, row of =: picture of what is measured of {DIFFERENT.name}" in found["image"]
+    )
+    assert "LayoutTable" not in found
+    cells = "return document.querySelectorAll('#first-page .cell:not(details *)').length"
+    assert sum("margin " in name for name in found["link"]) == page.run(cells) > 0
+    assert any(name.startswith("refuted: ") for name in found["link"])
+    assert {"claim", "A", "B", "holds on"} <= set(found["columnheader"])
+    assert "The row of '=' has 2.0 times the range of any other row." in found["rowheader"]
+
+
+def test_a_model_can_be_pointed_at(opened):
+    page = opened(fragment="model-1")
+    page.wait("return document.documentElement.dataset.page === 'first'", "it is the first page")
+    assert page.errors() == []
+
+
+def test_a_claim_is_not_said_to_have_no_steps(opened, made):
+    for claim in (made[1].claims[0], next(c for c in made[1].claims if not c.exceptions)):
+        page = opened(fragment=claim.page)
+        page.wait(f"return document.querySelector('{FRAME}')", "the claim's page is open")
+        time.sleep(1)
+        assert "No test steps" not in page.run("return document.body.innerText")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import importlib
 import inspect
 import json
@@ -12,6 +13,7 @@ import pytest
 
 from claims import min_of_two
 from mechanistic_claims.errors import CannotJudge
+from mechanistic_claims.measurement.domain import Domain, Measured
 from mechanistic_claims.outputs.report import summary
 from mechanistic_claims.outputs.report.claim_page import claim_page
 from mechanistic_claims.outputs.report.first_page import first_page
@@ -20,9 +22,13 @@ from mechanistic_claims.outputs.report.judged import Claim, read_run
 from mechanistic_claims.outputs.report.model import Model
 from mechanistic_claims.outputs.report.staging import stage
 from mechanistic_claims.outputs.report.words import templates
+from mechanistic_claims.verdict.claims import Step
 from mechanistic_claims.verdict.headings import Heading
+from mechanistic_claims.verdict.record import Control
+from mechanistic_claims.verdict.verdict import held_to
 from tests.conftest import ROOT
 
+SAMPLE = Domain("sampled", 4096)
 CLAIM = "test_the_row_is_strictly_decreasing[1.0]"
 
 
@@ -139,8 +145,104 @@ def test_the_verdict_is_that_of_what_should_hold(run, heading):
 def test_what_could_not_be_judged_is_counted_as_it_is_listed(run):
     claims = [_under("error", claim) for claim in run.claims]
     counts = summary.counts(Model(run.surveys[0], claims, History()))
-    told = "0 of 4 claims hold, 4 could not be judged, nor could 1 that are told too strongly"
-    assert counts == told
+    assert counts == "0 of 5 claims hold, 0 refuted, 5 could not be judged"
+
+
+def test_each_heading_is_counted(run):
+    """As the terminal counts: what says nothing does not hold, what holds after all does."""
+    words = ("holds", "holds after all", "rival excluded", "precondition", "precondition")
+    words += ("says nothing", "not particular", "refuted", "refuted as expected", "error")
+    claims = [_under(word, run.claims[0]) for word in words]
+    assert summary.counts(Model(run.surveys[0], claims, History())) == (
+        "5 of 10 claims hold (2 preconditions, which an untrained model passes too; "
+        "1 rival excluded; 1 sentence thought to be told too strongly), "
+        "1 refuted as expected (told too strongly), 2 say nothing, 1 refuted, 1 could not be judged"
+    )
+
+
+@pytest.mark.parametrize("word", ["says nothing", "not particular", "rival excluded"])
+def test_what_says_nothing_and_rivals_are_lists_of_their_own(run, word):
+    claims = [_under(word, claim) for claim in run.claims[:1]]
+    claims[0] = changed(claims[0], told={"rival": word == "rival excluded", "too_strong": ""})
+    html = first_page(replace(run, claims=claims), History(), templates())
+    title = Heading.named(word).title
+    after = html.partition(f"{title[0].upper()}{title[1:]}:</p>")[2]
+    sentence = "A rival story is excluded: " * (word == "rival excluded") + "The attention score"
+    assert sentence in after.partition("</ul>")[0]
+
+
+def test_a_rival_and_what_is_told_too_strongly_are_told_apart_in_the_tree(run, tmp_path):
+    claims = [
+        changed(run.claims[0], told={"rival": True, "sentence": "It guesses."}),
+        changed(run.claims[1], told={"too_strong": "it does not", "sentence": "It always does."}),
+        _under("says nothing", run.claims[2]),
+    ]
+    stage(replace(run, claims=claims), tmp_path / "staged", lambda claim: "")
+    found = [json.loads(path.read_text()) for path in (tmp_path / "staged").glob("*-result.json")]
+    assert {(one["name"], one["status"]) for one in found} == {
+        ("A rival story is excluded: It guesses.", "failed"),
+        ("Told too strongly: It always does.", "failed"),
+        (run.claims[2].told.sentence, "unknown"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("bound", "measured", "said"),
+    [
+        ({"at_least": 0.5}, Measured(0.75, SAMPLE, 0.625, 0.8), ": at least 0.625"),
+        ({"at_most": 0.8}, Measured(0.75, SAMPLE, 0.6, 0.775), ": at most 0.775"),
+        ({"within": (0.5, 0.8)}, Measured(0.75, SAMPLE, 0.6, 0.775), ""),
+        (
+            {"at_most": 0.5, "excluded": True},
+            Measured(0.75, SAMPLE, 0.625, 0.8),
+            ": at least 0.625",
+        ),
+        ({"at_least": 0.8, "excluded": True}, Measured(0.7, SAMPLE, 0.6, 0.75), ": at most 0.75"),
+    ],
+)
+def test_a_sample_says_of_how_many_and_its_limit_on_both_pages(run, bound, measured, said):
+    verdict = held_to(measured, **bound)
+    claim = changed(run.claims[0], verdict=verdict, told={"rival": "excluded" in bound})
+    told = f"sampled (4,096 draws, 99.9% limit){said}"
+    html = first_page(replace(run, claims=[claim]), History(), templates())
+    assert f"; {told}</span>" in html
+    assert f"that of the limit: {told}</dd>" in claim_page(claim, [], templates()).replace("\n", "")
+    assert "sampled" not in first_page(run, History(), templates())
+
+
+def test_the_control_of_a_rival_is_told_as_one(run):
+    claim = changed(run.claims[0], told={"rival": True}, control=Control(0.5, True))
+    page = claim_page(claim, [], templates())
+    assert "an untrained model has 0.5, and the rival story is excluded of it too" in page
+
+
+def test_a_step_shows_the_picture_of_what_its_numbers_are_of(run):
+    """The checkpoint that is nearest to the bound, and not the first one."""
+    first = run.claims[0]
+    good = replace(first.record.verdict, margin=0.5)
+    better = changed(first, held={"path": "a.pt", "name": "a.pt"}, verdict=good)
+    other = replace(better, files={}, picture_title="another")
+    step = Step("A step.", {"weights": first.told.function}, "weights")
+    claim, address = Model(run.surveys[0], [other, first], History(), [step]).picture(step)
+    assert claim is first
+    picture = first.files["image/svg+xml"].read_bytes()
+    assert address == f"data:image/svg+xml;base64,{base64.b64encode(picture).decode()}"
+    assert Model(run.surveys[0], [other], History()).picture(step) is None
+
+
+def test_several_models_are_listed_first_and_each_heading_names_its_own(run):
+    other = [
+        changed(claim, told={"model": "other"}, held={"model": "other"}) for claim in run.claims
+    ]
+    html = first_page(replace(run, claims=[*run.claims, *other]), History(), templates())
+    nav = html.partition("<nav")[2].partition("</nav>")[0]
+    assert re.findall(r'href="(#[^"]*)"><b>(\w+)</b>', nav) == [
+        ("#model-1", "min_of_two"),
+        ("#model-2", "other"),
+    ]
+    headings = re.findall(r"<h1[^>]*><span[^>]*>(\w+)", html)
+    assert headings == ["min_of_two", "other"]
+    assert "<nav" not in first_page(run, History(), templates())
 
 
 def _under(heading: str, claim: Claim) -> Claim:
@@ -177,7 +279,7 @@ def test_each_setting_has_its_own_verdict(run):
 def test_what_was_not_judged_is_said_of_its_model(run):
     stopped = replace(run, unjudged=["claims/min_of_two/test_errors.py::test_it[a::b-1]"])
     html = first_page(stopped, History(), templates())
-    assert "1 selected claims gave no verdict" in html
+    assert "1 selected claim gave no verdict" in html
     assert "was not judged to the end." in html
     other = replace(run, unjudged=["claims/another/test_errors.py::test_it[1]"])
     assert "was not judged to the end." not in first_page(other, History(), templates())
@@ -187,7 +289,9 @@ def test_the_tree_tells_the_story(run, tmp_path):
     stage(run, tmp_path / "staged", lambda claim: "<p></p>")
     found = [json.loads(path.read_text()) for path in (tmp_path / "staged").glob("*-result.json")]
     found.sort(key=lambda result: result["start"])
-    assert [result["name"] for result in found] == [c.told.sentence for c in run.claims]
+    strongly = "Told too strongly: "
+    names = [strongly * bool(c.told.too_strong) + c.told.sentence for c in run.claims]
+    assert [result["name"] for result in found] == names
     assert {tuple(result["titlePath"]) for result in found} == {("min_of_two", "1. qk circuit")}
     shown = [[result[name] for name in ("name", "fullName", "titlePath")] for result in found]
     assert ".py" not in json.dumps(shown)
