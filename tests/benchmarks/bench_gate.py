@@ -5,11 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 from functools import partial
+from importlib import import_module
+from shutil import rmtree
 
 import pytest
 
 from models.min_of_two import FAMILY
-from tests.benchmarks.in_turn import cost_of, in_turn, pytest_command, show
+from tests.benchmarks.in_turn import Cost, cost_of, in_turn, pytest_command, show
 from tests.conftest import ROOT
 
 OPERANDS, SHIPPED = (50, 113, 200, 400), 200
@@ -147,6 +149,43 @@ def test_each_of_twenty_more(benchmark, capsys, tmp_path, workers, threads):
         for what in ("wall", "cpu")
         for one, a_bare in [(each("2", "22", 20, what), each("bare", "11 bare", 10, what))]
     ]
+    show(capsys, lines)
+
+
+@pytest.mark.parametrize("model", ["min_of_two", "max_of_four"])
+@pytest.mark.parametrize("count", [1, 20])
+def test_what_a_report_adds(benchmark, capsys, tmp_path, count, model):
+    """Which part of a run with --alluredir is for the report, and what the report takes itself.
+
+    Copies of a checkpoint are judged one by one, as others are, and each is drawn.
+    """
+    given = copies(tmp_path, count, import_module(f"models.{model}").FAMILY.reference)
+    claims = pytest_command(f"claims/{model}", "-n", "0", *given)
+    results, out = tmp_path / "results", tmp_path / "claims.html"
+
+    def judged() -> Cost:
+        rmtree(results, ignore_errors=True)
+        return cost_of([*claims, f"--alluredir={results}"])
+
+    report = [sys.executable, "-m", "mechanistic_claims", "report", results, "--out", out]
+    costs = in_turn(
+        benchmark,
+        {
+            "without": partial(cost_of, claims),
+            "with": judged,
+            "report": partial(cost_of, [*map(str, report)], threads=1),
+        },
+        of=min,
+    )
+    lines = [
+        f"{model}, {count} checkpoints, {name:8} wall {cost.wall:6.2f} s   CPU {cost.cpu:6.2f} s"
+        for name, cost in costs.items()
+    ]
+    added = 1 - costs["without"].cpu / costs["with"].cpu
+    lines.append(
+        f"for the report: {added:.0%} of the CPU seconds of a run with it; "
+        f"its file has {out.stat().st_size / 1e6:.1f} MB"
+    )
     show(capsys, lines)
 
 
