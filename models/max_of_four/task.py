@@ -155,7 +155,9 @@ class Task:
 
     def picture_of(self, exceptions: Any) -> Exceptions | None:
         """Where exceptions are, by maximum and last number; None if there are none, or no lists."""
-        if not isinstance(exceptions, Tensor) or exceptions.ndim != 2 or not len(exceptions):
+        if not isinstance(exceptions, Tensor) or exceptions.shape[1:] != (self.length,):
+            return None
+        if not len(exceptions):
             return None
         false = torch.zeros(self.number_of_tokens, self.number_of_tokens, dtype=torch.bool)
         false[self.labels_of(exceptions).cpu(), exceptions[:, -1].cpu()] = True

@@ -90,6 +90,7 @@ def test_pictures_are_by_maximum_and_last_number(task):
     shown = task.picture_of(torch.tensor([[0, 3, 1], [5, 5, 2]]))
     assert shown.false.nonzero().tolist() == [[3, 1], [5, 2]]
     assert task.picture_of(task.tokens) is None
+    assert task.picture_of(torch.tensor([[3, 1]])) is None, "a pair is no list"
     assert task.picture_of(task.inputs[:0]) is None
 
 

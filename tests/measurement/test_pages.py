@@ -109,11 +109,12 @@ def test_exceptions_are_where_it_is_false():
 
 def test_a_map_has_the_exceptions_of_another_picture():
     false = torch.zeros(2, 3, dtype=torch.bool)
-    other = Exceptions("", false, "", "")
+    other = Exceptions("", false, MAP.y, MAP.x)
     marked = with_exceptions(MAP, other)
     assert isinstance(marked, Heatmap)
     assert marked.marked is false
     assert with_exceptions(MAP, replace(other, false=false.T)) is MAP
+    assert with_exceptions(MAP, replace(other, x="a number")) is MAP, "they are of something else"
     assert with_exceptions(MAP, None) is MAP
 
 
