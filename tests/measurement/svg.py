@@ -27,6 +27,13 @@ class Words:
     y: float
     size: float
     is_upright: bool
+    anchor: str
+
+    @property
+    def left(self) -> float:
+        """Where it begins at the latest: letters are half as wide as high, or wider."""
+        wide = 0 if self.is_upright else self.size * len(self.text) / 2
+        return self.x - {"end": wide, "middle": wide / 2}.get(self.anchor, 0)
 
 
 class Shown:
@@ -43,6 +50,7 @@ class Shown:
                 one.text or "",
                 *(float(one.attrib[name]) for name in ("x", "y", "font-size")),
                 "rotate" in one.attrib.get("transform", ""),
+                one.attrib.get("text-anchor", ""),
             )
             for one in self.root.iter(f"{NAME}text")
         ]

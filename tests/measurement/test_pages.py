@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 
 from mechanistic_claims.measurement.axes import Axis, around, as_tick, round_numbers
 from mechanistic_claims.measurement.certificates.left_open import LeftOpen
+from mechanistic_claims.measurement.page import FRAME
 from mechanistic_claims.measurement.pictures import (
     LINE,
     MARK,
@@ -43,6 +45,9 @@ def test_a_map_has_each_value_at_its_place_the_first_row_on_top():
     (_, (left, top, wide, high)), _ = shown.images
     below = [one for one in shown.words if one.y > top + high + 5 and one.x < left + wide]
     assert [one.text for one in below] == ["0", "1", "2", "column"]
+    rows = [one for one in shown.words if one.x < left and not one.is_upright][1:]
+    assert [one.text for one in rows] == ["0", "1"]
+    assert rows[0].y < rows[1].y
     middles = [left + wide * share for share in (1 / 6, 3 / 6, 5 / 6)]
     assert [one.x for one in below[:3]] == pytest.approx(middles, abs=0.1)
 
@@ -138,8 +143,9 @@ def test_a_long_row_keeps_its_extremes_and_a_hole_where_nothing_is():
     (line,) = Shown(Row("", values, "token", "")).paths(stroke=LINE)
     assert len(line) < 2100
     assert len({y for _, y in line}) == 3
-    drawn = Row("", torch.tensor([0.0, math.nan, 1.0, 2.0]), "", "").svg()
-    assert drawn.count("M") >= 2
+    broken = Row("", torch.tensor([0.0, math.nan, 1.0, 2.0]), "", "").svg()
+    (line,) = re.findall(f'd="([^"]*)" fill="none" stroke="{LINE}"', broken)
+    assert re.findall("[ML]", line) == ["M", "M", "L"]
 
 
 def test_bars_are_told_apart_by_their_mark_and_start_at_zero():
@@ -152,7 +158,13 @@ def test_bars_are_told_apart_by_their_mark_and_start_at_zero():
     middle = (mark[0][0] + mark[2][0]) / 2
     assert middle == pytest.approx(at(shown, "2")[0], abs=0.1)
     assert len(plain) == 8
+    assert shown.paths(stroke=FRAME)[0][1][1] == pytest.approx(foot, abs=0.1), "zero is the axis"
     assert [one.text for one in shown.words if one.text in "0123"][:3] == ["1", "2", "3"]
+
+
+def test_many_places_are_told_from_their_first():
+    shown = Shown(Bars("", torch.ones(56), "frequency k", "", first=1))
+    assert [one.text for one in shown.words if one.anchor == "middle"][:3] == ["1", "10", "20"]
 
 
 def test_a_histogram_counts_each_value_and_has_its_threshold():
@@ -193,7 +205,7 @@ def test_what_proofs_leave_open_stands_beside_the_bound():
 def test_nothing_is_off_the_page(picture: Picture):
     shown = Shown(picture)
     for one in shown.words:
-        assert 0 <= one.x <= shown.wide, one
+        assert 0 <= one.left <= one.x <= shown.wide, one
         assert 0 < one.y < shown.high, one
     for _, (left, top, wide, high) in shown.images:
         assert min(left, top) >= 0
