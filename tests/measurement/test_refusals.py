@@ -267,7 +267,7 @@ def test_a_task_that_lacks_something(as_for_users):
     class Half:
         inputs = Questions().inputs
 
-    refused("Half, the task, lacks is_sample, answer_positions, labels", lambda: (
+    refused("Half, the task, lacks is_sample, answer_positions, labels. Where there is", lambda: (
         TWO_LAYERS.subject(Half()).activations
     ))  # fmt: skip
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 from torch import nn
+from transformer_lens import HookedRootModule
 from transformer_lens.hook_points import HookPoint
 
 from mechanistic_claims.checkpoint.checkpoint import Checkpoint
@@ -85,6 +86,18 @@ class Sums:
     is_sample = False
     inputs = torch.cartesian_prod(torch.arange(3), torch.arange(3))
     labels = inputs.sum(dim=1)
+
+
+class Rooted(HookedRootModule):
+    """One of transformer_lens's own, which tells of a name in its own way."""
+
+    def __init__(self):
+        super().__init__()
+        self.hook_ones = HookPoint()
+        self.setup()
+
+    def forward(self, tokens):
+        return torch.nn.functional.one_hot(self.hook_ones(tokens), LENGTH + 1).float()
 
 
 def subject(make=Counter, weights=None, task=None) -> Subject:
