@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import io
+import json
 import math
 import re
+import textwrap
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
 
-from mechanistic_claims.outputs.table import lines_of, totals
+from mechanistic_claims.outputs.table import lines_of, totals, unbound
 from mechanistic_claims.text import as_fit
+from mechanistic_claims.verdict.document import as_json, record_of
 from mechanistic_claims.verdict.headings import Heading
+from mechanistic_claims.verdict.judging import UNTRAINED_IS_BETTER, no_bound
 from mechanistic_claims.verdict.record import Checked, Control, Held, Record, Told
-from mechanistic_claims.verdict.verdict import Bound, Verdict, held_to, margin_of
+from mechanistic_claims.verdict.verdict import Bound, Judge, Verdict, held_to, margin_of
 from tests.runs import ROOT
 
 HELD = Held("runs/one.pt", "toy", "one.pt", "0" * 64, "cpu", "float32", 256)
@@ -226,3 +231,65 @@ def test_a_quiet_run_lists_what_is_wrong_and_counts_the_rest(run_claims):
     fine = run_claims(QK, "-q").output
     assert "= verdicts" not in fine
     assert "✓ min_of_two  4 hold, 1 refuted as expected, 0 refuted" in fine
+
+
+def without_bound(measured, untrained, evidence="behavior", **bound):
+    """Of a claim that is judged so."""
+    told = Told("claims/toy/test_a.py::test_new", "toy", "a", "It is sure.", evidence)
+    control, judge = Control(untrained, holds=True), Judge()
+    judge(measured, **bound)
+    said = no_bound(judge.verdict, control, told)
+    return Record(told, HELD, Heading.ERROR, None, control, said, unbound=measured)
+
+
+def test_claims_without_a_bound_are_a_table():
+    """Also when a record came from another process."""
+    records = without_bound(0.25, 0.01, at_least=None), without_bound(30.284, 1.73, at_most=None)
+    again = tuple(record_of(json.loads(json.dumps(as_json(one)))) for one in records)
+    assert again == records
+    assert list(unbound(Checked(HELD, (record(), *again)), 60)) == [
+        "[red]no bound yet: write the number that each requires for None[/red]",
+        "[dim]  measured untrained  claim[/dim]",
+        "[bold red]![/bold red]     0.25      0.01  It is sure.",
+        "[bold red]![/bold red]   30.284      1.73  It is sure.",
+        *(" " * 22 + line for line in textwrap.wrap(UNTRAINED_IS_BETTER, 38)),
+    ]
+    assert list(unbound(Checked(HELD, (record(),)), 60)) == []
+
+
+@pytest.mark.parametrize(
+    ("numbers", "bound", "evidence", "worse"),
+    [
+        ((30.0, 1.7), {"at_most": None}, "behavior", True),
+        ((0.1, 0.3), {"at_least": None}, "behavior", True),
+        ((1.7, 30.0), {"at_most": None}, "behavior", False),
+        ((1.7, 1.7), {"at_most": None}, "behavior", False),
+        ((30.0, 1.7), {"at_most": None}, "weights", False),
+        ((30.0, 1.7), {"within": None}, "behavior", False),
+        ((30.0, 1.7), {}, "behavior", False),
+        ((30.0, math.nan), {"at_most": None}, "behavior", False),
+    ],
+)
+def test_where_an_untrained_model_does_better_it_is_said(numbers, bound, evidence, worse):
+    assert (UNTRAINED_IS_BETTER in without_bound(*numbers, evidence, **bound).error) == worse
+
+
+@pytest.mark.parametrize(
+    ("measured", "bound", "said"),
+    [
+        (0.95, {"at_least": 0.9}, "Raise the bound above 0.921, or claim the difference"),
+        (0.91, {"at_least": 0.9}, "Claim the difference, as share(activations.correct & ~"),
+        (0.9, {"at_most": 0.95}, "Lower the bound below 0.921, or claim"),
+        (0.93, {"at_most": 0.95}, "Claim the difference"),
+        (0.93, {"within": (0.9, 0.95)}, "Claim the difference"),
+    ],
+)
+def test_what_says_nothing_is_told_what_to_say(measured, bound, said):
+    verdict, one = held_to(measured, **bound), record(heading=Heading.SAYS_NOTHING)
+    one = replace(one, verdict=verdict, control=Control(0.921, holds=True))
+    assert said in " ".join(" ".join(told(one)).split())
+    assert said not in " ".join(told(replace(one, heading=Heading.HOLDS)))
+
+
+def test_heads_of_columns_stand_over_short_numbers_too():
+    assert told(record(measured=1, at_least=0))[0] == "measured bound untrained  claim"
