@@ -45,6 +45,30 @@ SHORTER = {
 """What takes too long to be run as it is printed, and what lies elsewhere."""
 
 
+COUNTER = """
+import torch
+from torch import nn
+from transformer_lens.hook_points import HookPoint
+
+
+class Counter(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.embed = nn.Embedding(3, 8)
+        self.cell = nn.GRUCell(8, 8, bias=False)
+        self.hooks = nn.ModuleList(HookPoint() for _ in range(8))
+        self.out = nn.Linear(8, 9)
+
+    def forward(self, tokens):
+        state, states = torch.zeros(len(tokens), 8), []
+        for hook, token in zip(self.hooks, tokens.T):
+            state = hook(self.cell(self.embed(token), state))
+            states.append(state)
+        return self.out(torch.stack(states, dim=1))
+"""
+"""A network of the reader's that is no transformer."""
+
+
 @dataclass(frozen=True)
 class Block:
     """A block of a page."""
@@ -125,6 +149,11 @@ def project(tmp_path: Path) -> Path:
         for name, of in axes.items()
     }
     torch.save({"model": weights}, copy / "runs/mine.pt")
+    (copy / "bracket_gru.py").write_text(COUNTER)
+    shapes = {"embed.weight": (3, 8), "cell.weight_ih": (24, 8), "cell.weight_hh": (24, 8)}
+    shapes |= {"out.weight": (9, 8), "out.bias": (9,)}
+    counter = {name: torch.randn(shape, generator=generator) for name, shape in shapes.items()}
+    torch.save(counter, copy / "runs/counter.pt")
     return copy
 
 
