@@ -161,21 +161,43 @@ def test_what_a_file_does_not_tell_is_asked_for(tmp_path):
 
 
 def test_an_unknown_file_is_told_by_its_names(tmp_path):
+    """Where they lie beside an optimizer's states, too, which are never weights."""
     weights = {f"layers.{i}.attn.query": torch.ones(4, 4) for i in range(2)}
-    torch.save({"tokens.table": torch.ones(7, 4)} | weights, tmp_path / "other.pt")
+    weights["tokens.table"] = torch.ones(7, 4)
+    states = {i: {"step": torch.tensor(1.0), "exp_avg": torch.ones(7, 4)} for i in range(3)}
+    saved = {"model": weights, "optimizer": {"state": states}, "seed": 0}
+    torch.save(saved, tmp_path / "other.pt")
     done = new(tmp_path, "other", "--checkpoint", "other.pt")
     assert done.returncode == 2
     assert "other.pt: not all of it is recognized" in done.stderr
-    assert "  tokens.table  7 x 4\n  layers.{}.attn.query  4 x 4\n" in done.stderr
-    assert 'names={"tokens.table": ("embed.W_E", "token d_model -> token d_model"), ...}' in (
-        done.stderr
-    )
+    filled_in = """
+    names={
+        "layers.{}.attn.query": (...),  # 4 x 4
+        "tokens.table": (...),  # 7 x 4
+    },
+"""
+    assert filled_in in done.stderr
+    for target in ("embed.W_E", "unembed.b_U", "blocks.{}.mlp.W_in", "ln_final.w"):
+        assert f'    ("{target}", "' in done.stderr
     known = weights_of(Names(1, None, None, True))
     torch.save(known | {"blocks.0.attn.extra": torch.ones(3)}, tmp_path / "almost.pt")
     done = new(tmp_path, "almost", "--checkpoint", "almost.pt", "--norm=none")
     assert done.returncode == 2
     assert "blocks.0.attn.extra unknown" in done.stderr
+    assert 'names={\n        "blocks.{}.attn.extra": (...),  # 3\n    },' in done.stderr
     assert not (tmp_path / "models").exists()
+
+
+def test_a_place_in_a_file_is_chosen(tmp_path):
+    known = weights_of(Names(1, None, None, True))
+    torch.save({"ema": known, "model": {**known}}, tmp_path / "two.pt")
+    given = ["--checkpoint", "two.pt", "--norm=none"]
+    done = new(tmp_path, "two", *given)
+    assert done.returncode == 2
+    assert "Choose one, for example with --weights model, or" in done.stderr
+    done = new(tmp_path, "two", *given, "--weights=ema")
+    assert done.returncode == 0, done.stderr
+    assert "pytest claims/two --weights ema\n" in done.stdout
 
 
 @pytest.mark.parametrize("name", ["a-b", "2nd", "class", "../up", ""])
