@@ -189,3 +189,12 @@ def test_biases_and_positions_are_not_certified(save):
     subject = subject_of(save(weights, "positions.safetensors"))
     with pytest.raises(CannotJudge, match="its positions are trained: 3 of them"):
         subject.logits_of(subject.task.random_lists(4, 10))
+
+
+def test_the_picture_of_a_claim_is_of_its_length_and_ends_with_its_own_proof(reference):
+    found = reference.certificate.left_open(3, 0.998)
+    assert found.title == "What each proof leaves open, of lists of 3"
+    shares = found.certified()
+    assert list(shares) == ["relaxed", "separable", "counted"]
+    assert 0.9 < shares["relaxed"] < shares["separable"] < shares["counted"]
+    assert shares["counted"] == pytest.approx(0.999415375, abs=2e-9), "by enumeration of 200³ lists"
