@@ -22,7 +22,7 @@ from mechanistic_claims.model.names import Names
 from mechanistic_claims.outputs.report.allure import run_allure
 from tests.runs import ROOT, environment
 
-PARTS = {"min_of_two": ("behavior", "ov_circuit", "qk_circuit"), "induction": ()}
+PARTS = {"min_of_two": ("behavior", "ov_circuit", "qk_circuit"), "induction": ("behavior",)}
 CHECKPOINTS = ("reference", "seed1", "seed5")
 PAGES = [ROOT / "README.md", *sorted(ROOT.glob("*/README.md"))]
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
