@@ -8,9 +8,11 @@ from functools import partial
 import pytest
 import torch
 
-from mechanistic_claims.checkpoint.checkpoint import CheckpointError
+from mechanistic_claims.checkpoint.checkpoint import Checkpoint, CheckpointError
 from mechanistic_claims.measurement.expected import as_expected
 from mechanistic_claims.measurement.subject import Subject
+from mechanistic_claims.model.any_network import network
+from tests.model.counting import Ones, counts
 from tests.plain_transformer import CPU, Kind, Plain, Questions, checkpoint_of
 
 OWN = Kind(1, 2, "gelu", "LN", "bidirectional")
@@ -104,3 +106,21 @@ def test_a_file_that_is_none_says_how_to_write_it(opened, tmp_path):
         opened(OWN)
     said = """torch.save({"inputs": x, "logits": module(x)}, 'mine.pt.expected')"""
     assert said in e.value.remedy
+
+
+def test_any_network_is_held_to_its_module(tmp_path):
+    """What FAMILY makes may have other arguments than the module that was trained."""
+    family = network(
+        make="tests.model.counting:Counter", task=lambda *_: Ones(), reference=tmp_path
+    )
+    checkpoint = Checkpoint(tmp_path / "mine.pt", "counting", "", counts())
+    one = Subject(checkpoint, family.build(checkpoint, CPU), CPU)
+    logits = one.activations.logits.view(16, 4, 5)
+    for given, said in ((logits, ""), (logits + 1e-3, "Compare what FAMILY makes with that")):
+        torch.save({"inputs": Ones.inputs, "logits": given}, tmp_path / "mine.pt.expected")
+        if not said:
+            assert "on the 16 inputs of mine.pt.expected" in as_expected(one, family).source
+            continue
+        with pytest.raises(CheckpointError, match="the logits of 16 of 16 inputs") as e:
+            as_expected(one, family)
+        assert said in e.value.remedy

@@ -79,6 +79,7 @@ def test_a_rival_that_is_not_excluded_fails_the_run(tmp_path):
     status, output, claim = judged(tmp_path, "verdict(0.3, at_most=0.4)", "@rival\n")
     assert status == pytest.ExitCode.TESTS_FAILED
     assert "a rival story is not excluded: A sentence." in output
+    assert "Give the bound that this story really needs, or claim another number" in output
     assert (claim["verdict"], claim["heading"]) == ("refuted", "refuted")
 
 
