@@ -18,7 +18,7 @@ from tests.measurement.by_hand import (
     putting,
     written,
 )
-from tests.plain_transformer import D_MODEL, POSITIONS, TOKENS, Kind
+from tests.plain_transformer import D_MODEL, POSITIONS, TOKENS, Kind, Questions
 
 pytestmark = pytest.mark.usefixtures("few_inputs_at_a_time")
 QUICK, SLOW = "MLP and LayerNorm", pytest.mark.slow
@@ -170,6 +170,14 @@ def test_what_is_done_is_said():
     ]
 
 
+def of_one_token():
+    """Inputs whose last token, at which they are asked, is the same."""
+    asked = Questions()
+    asked.inputs[:, -1], asked.answer_positions = 0, (-1,)
+    asked.labels = torch.zeros(len(asked.inputs), dtype=torch.long)
+    return asked
+
+
 def test_what_changes_nothing_is_said():
     """Positions are the same in every input, and so is their mean; a patch of itself is none."""
     intervene = KINDS["MLP"].subject(TASK).intervene
@@ -177,6 +185,9 @@ def test_what_changes_nothing_is_said():
     intervene.ablate(positions, "mean")
     intervene.patch(head(1, 0), torch.arange(len(TASK.inputs)))
     intervene.cut(positions, mlp(0), "resample")
+    last = Kind(layers=1).subject(of_one_token()).intervene
+    last.cut(embedding, logits, "mean")  # which differs elsewhere
+    intervene.done += last.done
     assert all(said.endswith(", which changes nothing") for said in intervene.done)
     intervene.ablate(positions, "zero")
     assert intervene.done[-1] == "positions ablated (zero), at every position"

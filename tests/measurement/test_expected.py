@@ -68,10 +68,8 @@ def test_what_no_file_tells_is_named(opened, told, said):
     assert said in e.value.remedy
 
 
-@pytest.mark.parametrize(
-    "other",
-    ["scale", *(pytest.param(one, marks=pytest.mark.slow) for one in ("epsilon", "one input"))],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("other", ["epsilon", "scale", "one input"])
 def test_what_can_not_be_said_is_no_less_an_error(opened, other, monkeypatch):
     """Also where it is a small difference: an epsilon of 1e-6, or scores a hundredth larger."""
     logits = answers(ATTENTION, EXACT)

@@ -31,7 +31,7 @@ KINDS = {
     "two layers, two heads": Kind(),
     "an MLP of relu": Kind(layers=1, mlp="relu"),
     "two layers, MLPs of gelu, LayerNorm": Kind(mlp="gelu", norm="LN"),
-    "two layers without a mask": Kind(mlp="relu", attention="bidirectional"),
+    "one layer without a mask": Kind(layers=1, attention="bidirectional"),
 }
 STACK = "head d_model d_head -> (head d_head) d_model"
 BRIDGE = {

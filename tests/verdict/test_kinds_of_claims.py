@@ -14,6 +14,8 @@ from mechanistic_claims.measurement.matched import others_like
 from mechanistic_claims.model.components import head, mlp
 from mechanistic_claims.verdict.document import checked_of
 from mechanistic_claims.verdict.headings import Heading
+from mechanistic_claims.verdict.judging import require_change
+from mechanistic_claims.verdict.record import Told
 from mechanistic_claims.verdict.verdict import held_to
 from tests.verdict.test_writing_claims import in_project
 
@@ -147,3 +149,18 @@ def test_an_untrained_model_may_have_no_such_number(tmp_path):
     assert claim["heading"] == "holds"
     assert claim["control"] == {"measured": None, "verdict": "refuted"}
     assert " none " in output
+
+
+NOTHING = "positions ablated (mean), at every position, which changes nothing"
+ZERO = "head 0.1 ablated (zero), at every position, where it is zero already"
+
+
+def test_an_intervention_that_changes_nothing_shows_nothing():
+    """If it is not a precondition that nothing changes; to put zero there is to take away."""
+    claim = Told("claims/toy/test_a.py::test_new", "toy", "a", "It is not needed.", "intervention")
+    found = held_to(1, at_least=0.99)
+    with pytest.raises(CannotJudge, match="which changes nothing: what is put there is what is"):
+        require_change(replace(found, edits=(NOTHING,)), claim)
+    require_change(replace(found, edits=(NOTHING,)), replace(claim, precondition=True))
+    for edits in ((), (ZERO,), (NOTHING, ZERO)):
+        require_change(replace(found, edits=edits), claim)
