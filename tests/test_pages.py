@@ -31,6 +31,7 @@ IN_CI = ("python -m pip install -e . && pytest claims/", 'python -m pip install 
 """Run by `.ci/run` in a fresh environment."""
 ELSEWHERE = {
     "smollm2": "tests/smollm2: it fetches half a gigabyte",
+    "--cluster": "tests/cluster: on nodes that are killed, too",
     "path/to/folder": "tests/authoring/test_new_language.py",
     "pytest tests/": "by .ci/run",
     "pytest -n 0 tests/benchmarks": "a benchmark",

@@ -61,6 +61,7 @@ def test_a_file_given_twice_is_judged_once(run_claims):
     assert len(run.claims) == 5
 
 
+@pytest.mark.slow
 def test_every_shipped_checkpoint_holds(shipped):
     """All but the one that is shipped for what is refuted of it."""
     names = {checkpoint for _, checkpoint in shipped.claims}
@@ -73,12 +74,14 @@ def test_every_shipped_checkpoint_holds(shipped):
     assert all(properties["verdict"] != "error" for properties in shipped.claims.values())
 
 
+@pytest.mark.slow
 def test_what_was_done_to_a_model_is_in_the_file_of_verdicts(shipped):
     judged = json.loads(shipped.verdict_file.read_text())["checkpoints"]
     for claim in (claim for checkpoint in judged for claim in checkpoint["claims"]):
         assert ("edits" in claim) == (claim["evidence"] == "intervention"), claim["claim"]
 
 
+@pytest.mark.slow
 def test_an_untrained_model_passes_no_claim(shipped):
     """A claim that an untrained model passes says nothing. Preconditions are marked as such."""
     for (claim, _), properties in shipped.claims.items():

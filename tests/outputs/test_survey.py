@@ -21,6 +21,7 @@ from tests.conftest import ROOT
 from tests.outputs.survey_files import became, steps_of, surveys
 from tests.runs import suite
 
+pytestmark = pytest.mark.slow
 WEIGHTS_AND_ATTENTION = {
     "test_attention_on_the_smaller_operand",
     "test_attention_on_the_min_at_a_gap",

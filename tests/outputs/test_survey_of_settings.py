@@ -14,6 +14,8 @@ from mechanistic_claims.outputs.survey.terminal import print_surveys
 from tests.conftest import small_weights, subject_of
 from tests.outputs.survey_files import became, steps_of, surveys
 
+pytestmark = pytest.mark.slow
+
 
 def of_sizes(checkpoint, sizes, told=True):
     """Checkpoints of so many numbers and widths, of which one claim is told."""
