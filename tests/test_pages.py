@@ -126,17 +126,12 @@ def test_all_that_ci_runs_is_in_readme():
 def project(tmp_path: Path) -> Path:
     """Two models with fewer checkpoints, and a checkpoint of the reader's own."""
     copy = tmp_path / "clone"
-    known = subprocess.run(
-        ["git", "ls-files", "claims", "models", "pyproject.toml", "conftest.py"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.split()
-    for name in known:
-        path = Path(name)
+    files = [ROOT / "pyproject.toml", ROOT / "conftest.py"]
+    files += [path for folder in ("claims", "models") for path in (ROOT / folder).rglob("*.*")]
+    for path in (path.relative_to(ROOT) for path in files if path.is_file()):
         of_model = len(path.parts) < 3 or path.parts[1] in PARTS
-        if of_model and (path.suffix != ".safetensors" or path.stem in CHECKPOINTS):
+        of_weights = path.suffix == ".safetensors" and path.stem not in CHECKPOINTS
+        if of_model and not of_weights and path.suffix != ".pyc":
             (copy / path).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(ROOT / path, copy / path)
     for model, parts in PARTS.items():
