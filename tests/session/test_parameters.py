@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from mechanistic_claims import evidence
+from mechanistic_claims import evidence, head, mlp
 
 
 class Role(enum.Enum):
@@ -111,11 +111,15 @@ def test_a_claim_is_named_and_chosen_by_its_values(changed):
 
 
 def test_numbers_and_text_have_the_names_that_pytest_gives_them(changed):
-    values = "[0.5, 7, 'the min', None, Role.FIRST, pytest.param({1}, id='mine'), max]"
+    """And components their own."""
+    values = (
+        "[0.5, 7, 'the min', None, Role.FIRST, pytest.param({1}, id='mine'), max, "
+        "head(0, 1) + mlp(2)]"
+    )
     claim = changed / TABLE.with_name("test_names.py")
     claim.write_text(CLAIM.replace("{values}", values))
     run = collected(changed, claim)
-    names = ["0.5", "7", "the min", "None", "Role.FIRST", "mine", "max"]
+    names = ["0.5", "7", "the min", "None", "Role.FIRST", "mine", "max", "head0.1+mlp2"]
     lines = run.output.splitlines()
     found = [line.partition("[")[2] for line in lines if "::test_it" in line]
     assert found == [f"reference.pt-{name}]" for name in names]

@@ -17,7 +17,7 @@ from tests.runs import ROOT, run_in_a_fork
 HEAD = """
 import pytest
 from hypothesis import given, strategies as st
-from mechanistic_claims import evidence, reproducible, share
+from mechanistic_claims import Attention, Heatmap, at, evidence, reproducible, share
 """
 GOOD = '''
 @evidence("weights")
@@ -250,6 +250,16 @@ NO_VERDICT = {
     "verdict(1)": "measured 1; an untrained model has 1. It has no bound: give at_least, at_most",
     ONE_BOUND_ON_THE_CHECKPOINT: "on an untrained model, its control: a verdict takes one bound",
     "verdict(circuits.ov((0, 0)).matrix.std(), at_least=0)": "a tuple is no component: expected",
+    "verdict(1, at_least=0, picture=circuits.ov().matrix)": "the picture is a Tensor: expected one",
+    "verdict(1, at_least=0, picture=Heatmap('A', task.operands, 'y', 'x', 'unit'))": (
+        "the picture: Heatmap takes [y x], and this is [200]. A matrix is Heatmap"
+    ),
+    "verdict(1, at_least=0, picture=Attention('A', circuits.ov().matrix))": (
+        "Attention takes [head position position], and this is [201 200]"
+    ),
+    "verdict(at(circuits.ov().matrix, task.operands[:3]).mean(), at_least=0)": (
+        "at: 3 places of 201 cases: expected one for each input"
+    ),
     "verdict(circuits.nothing, at_least=0)": "no attribute 'nothing'",
     **dict.fromkeys(
         ("pytest.skip('not today')", "pytest.xfail('never mind')", "pytest.importorskip('no')"),
@@ -290,7 +300,7 @@ def judged(tmp_path_factory):
     unbound = {test for test, record in found.items() if "unbound" in record}
     wrong = {test for test, record in found.items() if record["verdict"] != "holds"}
     assert (failed, len(unbound)) == (wrong - unbound, 1)
-    assert "1 hold, 0 refuted as expected, 2 refuted, 14 errors" in output
+    assert "1 hold, 0 refuted as expected, 2 refuted, 18 errors" in output
     return {names[test]: record for test, record in found.items()}
 
 
