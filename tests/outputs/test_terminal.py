@@ -169,6 +169,8 @@ def test_a_limit_that_alone_refutes_is_told():
     lines = told(record(heading=Heading.REFUTED, margin=-0.02, domain=drawn))
     assert lines[3].strip() == f"the limit is 0.97: {drawn}"
     assert lines[-1] == "of what is drawn the 99.9 % limit is held to the bound"
+    on_its_bound = record(heading=Heading.REFUTED, measured=0.99, margin=-0.02, domain=drawn)
+    assert told(on_its_bound)[3].strip().startswith("the limit is 0.97")
     refuted_anyway = record(heading=Heading.REFUTED, measured=0.5, margin=-0.6, domain=drawn)
     assert not any("the limit is" in line for line in told(refuted_anyway))
 
@@ -211,6 +213,32 @@ def test_totals_say_what_little_some_say():
 def test_a_margin_is_a_factor_where_its_distance_tells_nothing(measured, bound, said):
     margin = bound.margin(measured, measured)
     assert margin_of(Verdict(measured, bound, margin, "exhaustive", (), 0)) == said
+
+
+@pytest.mark.parametrize(
+    ("bound", "margin", "limit"),
+    [
+        (Bound(low=0.4), 0.05, 0.45),
+        (Bound(high=0.6), 0.05, 0.55),
+        (Bound(high=0.4, excluded=True), 0.05, 0.45),
+        (Bound(low=0.6, excluded=True), 0.05, 0.55),
+        (Bound(low=0.4, high=0.9), 0.05, 0.45),
+    ],
+)
+def test_the_limit_lies_on_the_side_of_the_bound(bound, margin, limit):
+    verdict = Verdict(0.5, bound, margin, "sampled (100 draws, 99.9% limit)", (), 0)
+    assert verdict.limit == pytest.approx(limit)
+
+
+def test_a_part_has_the_evidence_of_most_of_its_claims():
+    kinds = ("weights", "activations", "activations")
+    lines = told(*(record(f"Claim {at}.", evidence=kind) for at, kind in enumerate(kinds)))
+    assert lines[1] == "attention · activations"
+    assert [line.rpartition("  ")[2] for line in lines[2:]] == [
+        "weights: Claim 0.",
+        "Claim 1.",
+        "Claim 2.",
+    ]
 
 
 def test_as_many_names_as_fit():
