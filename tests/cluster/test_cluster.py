@@ -58,7 +58,7 @@ def test_verdicts_files_and_allure_are_as_from_one_machine(run_claims, tmp_path)
     assert (here.status, there.status) == (1, 1)
     assert verdicts_of(tmp_path / "cluster.json") == verdicts_of(tmp_path / "here.json")
     assert named(tmp_path / "cluster") == named(tmp_path / "here")
-    assert len(list((tmp_path / "cluster").glob("*-attachment.png"))) > 0
+    assert len(list((tmp_path / "cluster").glob("*-attachment.svg"))) > 0
     assert there.claims.keys() == here.claims.keys()
     for key, found in there.claims.items():
         assert without_rounding(found) == without_rounding(here.claims[key])
