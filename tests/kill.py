@@ -194,7 +194,8 @@ def judged(
     for name, subject in subjects:
         proofs = [claim for claim in told.values() if claim.evidence == "certificate"]
         of_model = {one.name: one.judged(subject) for one in told.values() if one not in proofs}
-        if name.startswith(UNTRAINED) or as_good(lambda claim, of_model=of_model: of_model[claim][1]):
+        good = as_good(lambda claim, of_model=of_model: of_model[claim][1])
+        if good or name.startswith(UNTRAINED):
             of_model |= {claim.name: claim.judged(subject) for claim in proofs}
         found[name] = {claim: of_model.get(claim, LEFT_OUT) for claim in told}
     return Matrix(told, found, as_good, none_can_exist)
