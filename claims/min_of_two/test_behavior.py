@@ -25,7 +25,7 @@ def test_accuracy_on_all_inputs(task, activations, verdict, at_least):
 @evidence("behavior")
 @pytest.mark.parametrize("at_least", [0.995])
 def test_accuracy_on_held_out_inputs(task, activations, verdict, at_least):
-    """It answers min(a, b) on the inputs that the write-up holds out.
+    """It answers min(a, b) on held-out inputs.
 
     share of the held-out inputs with logit[min(a, b)] > every other logit
 

@@ -28,7 +28,7 @@ def picture_of_the_row(circuits, task):
 @evidence("weights")
 @pytest.mark.parametrize("at_least", [0.95])
 def test_the_row_falls_at_almost_every_step(task, circuits, verdict, at_least):
-    """The attention score from '=' falls from a number to the next.
+    """The score from '=' falls from a number to the next.
 
     share of steps t → t + 1 with s(t + 1) < s(t), s(t) = QK[=, t]
 
@@ -47,7 +47,7 @@ def test_the_row_falls_at_almost_every_step(task, circuits, verdict, at_least):
 @evidence("weights")
 @pytest.mark.parametrize("at_least", [0.999])
 def test_smaller_numbers_get_higher_scores(task, circuits, verdict, at_least):
-    """Of two numbers the smaller gets the higher score from '='.
+    """The smaller of two scores higher from '='.
 
     share of pairs i < j with s(j) < s(i), s(t) = QK[=, t]
 
