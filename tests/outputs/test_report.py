@@ -172,7 +172,7 @@ def test_node_that_is_missing_is_said_in_a_sentence(monkeypatch):
     with pytest.raises(CannotJudge) as caught:
         allure.node_and_npx()
     assert str(caught.value).startswith("Node 22 or later is missing (found no Node): ")
-    assert '".[report]"' in str(caught.value)
+    assert '[report]"' in str(caught.value)
 
 
 @pytest.fixture(scope="module")
