@@ -167,7 +167,7 @@ def test_what_says_nothing_and_rivals_are_lists_of_their_own(run, word):
     html = first_page(replace(run, claims=claims), History(), templates())
     title = Heading.named(word).title
     after = html.partition(f"{title[0].upper()}{title[1:]}:</p>")[2]
-    sentence = "A rival story is excluded: " * (word == "rival excluded") + "The attention score"
+    sentence = "A rival story is excluded: " * (word == "rival excluded") + "The score from"
     assert sentence in after.partition("</ul>")[0]
 
 
