@@ -90,7 +90,7 @@ class Original:
         }
 
     def scores_raised(self, tokens: Mapping[int, float]) -> Weights:
-        """The score froms from '=' to some tokens raised."""
+        """The attention scores from '=' to some tokens raised."""
         return self.with_feature(tokens, key=self.key_for_a_score)
 
     def values_swapped(self, one: int, other: int) -> Weights:
