@@ -172,18 +172,19 @@ def test_an_unknown_file_is_told_by_its_names(tmp_path):
     assert "other.pt: not all of it is recognized" in done.stderr
     filled_in = """
     names={
-        "layers.{}.attn.query": (...),  # 4 x 4
+        "layers.{}.attn.query": (%s),  # 4 x 4
         "tokens.table": (...),  # 7 x 4
     },
 """
-    assert filled_in in done.stderr
+    queries = '"blocks.{}.attn.W_Q", "(head d_head) d_model -> head d_model d_head"'
+    assert filled_in % queries in done.stderr
     for target in ("embed.W_E", "unembed.b_U", "blocks.{}.mlp.W_in", "ln_final.w"):
         assert f'    ("{target}", "' in done.stderr
     known = weights_of(Names(1, None, None, True))
     torch.save(known | {"blocks.0.attn.extra": torch.ones(3)}, tmp_path / "almost.pt")
     done = new(tmp_path, "almost", "--checkpoint", "almost.pt", "--norm=none")
     assert done.returncode == 2
-    assert "blocks.0.attn.extra unknown" in done.stderr
+    assert "not all of it is recognized: blocks.{}.attn.extra unknown" in done.stderr
     assert 'names={\n        "blocks.{}.attn.extra": (...),  # 3\n    },' in done.stderr
     assert not (tmp_path / "models").exists()
 
