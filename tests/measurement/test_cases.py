@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
+
 import pytest
 import torch
+from einops import rearrange
 
 from mechanistic_claims.errors import CannotJudge
 from mechanistic_claims.measurement.cases import drawn, draws_of, is_drawn, plain, resting_on
@@ -23,6 +26,14 @@ REARRANGED = (
     lambda x: torch.ones(5, 5)[:, (x * 2).long()][:, 0],
     lambda x: (x[:, None] * torch.ones(5, 5)).all(dim=0),
     lambda x: torch.rand(5, 5)[torch.arange(5), (x * 2).long()],
+    lambda x: torch.stack([x, x, x, x, x], dim=-1).permute(1, 0)[:, 0],
+    lambda x: torch.stack([x, x, x, x, x], dim=-1).transpose(0, -1)[:, 0],
+    lambda x: torch.stack([x, x], dim=-1).reshape(10)[:5],
+    lambda x: x[None].expand(5, 5).reshape(5, 5)[:, 0],
+    lambda x: torch.einsum("a,b->ab", torch.ones(5), x)[:, 0],
+    lambda x: torch.einsum("a,b->ab", x, x)[:, 0],
+    lambda x: torch.einsum("aa->a", torch.stack([x] * 5, dim=-1)),
+    lambda x: torch.einsum("a,a", x, x)[None].expand(5),
 )
 
 
@@ -51,6 +62,11 @@ def test_rows_of_one_index_rest_on_one_draw(numbers):
         lambda x: x.masked_fill(torch.zeros(5).bool(), 0.0) > 0.5,
         lambda x: x[:, None].softmax(dim=-1)[:, 0] > 0.5,
         lambda x: torch.stack([x, x], dim=-1).sum(dim=-1) > 0.5,
+        lambda x: (
+            rearrange(torch.stack([x, x, x], dim=-1), "row (a b) -> row b a", a=3)[:, 0, 1] > 0.5
+        ),
+        lambda x: x[:, None, None].transpose(1, -1).reshape(5) > 0.5,
+        lambda x: torch.einsum("ra,ab,r->rb", x[:, None], torch.ones(1, 2), x)[:, 0] > 0.2,
     ],
 )
 def test_what_is_computed_row_by_row_keeps_its_draws(numbers, computed):
@@ -70,6 +86,15 @@ def test_what_is_rearranged_is_refused(numbers, rearranged):
         CannotJudge, match="it is not known any more on how many draws these rows rest"
     ):
         share(rearranged(numbers) > 0.5)
+
+
+def test_it_is_told_where_that_was_done(numbers):
+    """By whatever stands in this file, not in the libraries between."""
+    pairs = torch.stack([numbers, numbers], dim=-1)
+    line = inspect.currentframe().f_lineno + 1
+    mixed = rearrange(pairs, "row two -> (two row)").abs()[:5] > 0.5
+    with pytest.raises(CannotJudge, match=rf"rest: permute in test_cases.py:{line} may have"):
+        share(mixed)
 
 
 def test_different_draws_are_not_mixed(numbers):
