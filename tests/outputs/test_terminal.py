@@ -164,6 +164,16 @@ def test_counterexamples_stand_below_a_refuted_sentence(exceptions, said):
     assert [line.strip() for line in lines[3:]] == [said]
 
 
+@pytest.mark.parametrize(
+    ("exceptions", "said"), [((), "expected: two heads share it"), ([9], "not: 9")]
+)
+def test_a_reason_stands_where_no_counterexample_does(exceptions, said):
+    found = record("It falls.", Heading.REFUTED_AS_EXPECTED, exceptions, measured=0.5)
+    because = replace(found, told=replace(found.told, too_strong="two heads share it"))
+    assert [line.strip() for line in told(because)[3:-1]] == [said]
+    assert " ".join(told(because, every=True)).count("two heads share it") == 1
+
+
 def test_a_limit_that_alone_refutes_is_told():
     drawn = "sampled (100 draws, 99.9% limit)"
     lines = told(record(heading=Heading.REFUTED, margin=-0.02, domain=drawn))
