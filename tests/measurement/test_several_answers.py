@@ -95,7 +95,7 @@ def test_sources_are_of_inputs(subject):
 
 @pytest.mark.parametrize("at", [0, [0], "answer"])
 def test_where_an_edit_may_be(subject, at, as_for_users):
-    said = f"at={at!r}: expected 'every position' or 'answers'. At one position put what is"
+    said = f"at={at!r}: expected 'every position', 'answers', or a tensor [input] or [input place]"
     refused(said, lambda: subject.intervene.ablate(mlp(0), "zero", at))
     refused(said, lambda: subject.intervene.put("hook_embed", torch.zeros(20, 6, 8), at))
 

@@ -146,9 +146,24 @@ def test_an_untrained_model_may_have_no_such_number(tmp_path):
     lines = lines.replace(f"{TRAINED}:", f"(0 if {TRAINED} else 10**6):")
     status, output, claim = judged(tmp_path, lines)
     assert status == 0, output
-    assert claim["heading"] == "holds"
+    assert claim["heading"] == "not compared"
     assert claim["control"] == {"measured": None, "verdict": "refuted"}
+    assert "not compared: an untrained model has no such number" in output
     assert " none " in output
+    assert "1 say nothing" in output
+
+
+def test_an_untrained_model_whose_number_keeps_the_bound_passes_it(tmp_path):
+    """Though its limit does not: a number that is noise is not another one."""
+    lines = (
+        "import torch\n    from mechanistic_claims import drawn, mean\n    "
+        f"values = torch.ones(40) if {TRAINED} else torch.linspace(-9, 11, 40)\n    "
+        "verdict(mean(drawn(values)), at_least=0.3)"
+    )
+    status, output, claim = judged(tmp_path, lines)
+    assert status == 0, output
+    assert claim["control"]["measured"] > 0.3
+    assert (claim["heading"], claim["control"]["verdict"]) == ("says nothing", "holds")
 
 
 NOTHING = "positions ablated (mean), at every position, which changes nothing"

@@ -1,0 +1,144 @@
+"""Edits at positions of each input, of a part of a site, and such as change nothing."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from mechanistic_claims.measurement.cases import drawn, plain
+from mechanistic_claims.model.components import head, mlp, neurons, site
+from tests.measurement.by_hand import refused
+from tests.measurement.test_several_answers import INPUTS, everywhere
+from tests.plain_transformer import POSITIONS, Kind
+
+MIXED, MLP, STREAM = "blocks.0.attn.hook_z", "blocks.0.hook_mlp_out", "hook_embed"
+ONE = torch.arange(INPUTS) % POSITIONS
+TWO = torch.stack([ONE, (ONE + 2) % POSITIONS], dim=1)
+SOURCE = torch.arange(INPUTS).roll(1)
+
+
+@pytest.fixture(scope="module")
+def subject():
+    with torch.no_grad():
+        return Kind(layers=1, mlp="relu").subject(everywhere())
+
+
+def by_mask(subject, name, other, at):
+    """Logits where values at positions of each input are others, chosen by a mask."""
+    here = torch.zeros(INPUTS, POSITIONS, dtype=torch.bool)
+    here[torch.arange(INPUTS)[:, None], at.reshape(INPUTS, -1)] = True
+    there = subject.activations.read(name)
+    return subject.intervene.put(name, torch.where(here[..., None], other, there)).logits
+
+
+@pytest.mark.parametrize("at", [ONE, TWO], ids=["one", "two"])
+def test_an_edit_at_positions_of_each_input(subject, at):
+    """As where a mask of them chooses what is put."""
+    intervene, written = subject.intervene, subject.activations.read(MLP)
+    zero, there = torch.zeros_like(written), written[SOURCE]
+    for found, expected in (
+        (intervene.ablate(mlp(0), "zero", at), by_mask(subject, MLP, zero, at)),
+        (intervene.patch(mlp(0), SOURCE, at), by_mask(subject, MLP, there, at)),
+        (intervene.patch(site(MLP), SOURCE, drawn(at)), by_mask(subject, MLP, there, at)),
+        (intervene.put(MLP, there, at), by_mask(subject, MLP, there, at)),
+    ):
+        assert torch.equal(plain(found.logits), expected)
+        assert not torch.equal(expected, subject.activations.logits)
+    one_head = intervene.ablate(head(0, 1), "zero", at).logits
+    of_site = intervene.ablate(site(MIXED)[:, 1], "zero", at).logits
+    assert torch.equal(one_head, of_site)
+    some = intervene.ablate(neurons(0, 1, 5), "mean", at).logits
+    assert not torch.equal(some, intervene.ablate(neurons(0, 1, 5), "mean").logits)
+    said = {ONE: "at a position of each input", TWO: "at 2 positions of each input"}[at]
+    assert said in intervene.done[-2] or said in intervene.done[-3]
+
+
+@pytest.mark.parametrize(
+    ("at", "said"),
+    [
+        (ONE + 1, "has not all of the positions in at: they count its second axis from 0"),
+        (ONE - 1, "has not all of the positions in at"),
+        (ONE[:5], "at, for blocks.0.hook_mlp_out is 5 x 1, expected 20 x 1"),
+        (ONE.double(), "at is torch.float64: expected whole numbers"),
+        (TWO[:, [0, 0]], "at has a position of an input twice"),
+    ],
+)
+def test_positions_that_are_none(subject, at, said, as_for_users):
+    refused(said, lambda: subject.intervene.ablate(mlp(0), "zero", at).logits)
+    refused(said, lambda: subject.intervene.put(MLP, subject.activations.read(MLP) + 1, at))
+
+
+def test_a_part_of_a_site_is_a_component(subject):
+    """Of [input position head d_head] a head, and of [input position d_model] a position."""
+    intervene = subject.intervene
+    for how in ("zero", "mean", "resample"):
+        of_head = intervene.ablate(head(0, 1), how).logits
+        assert torch.equal(plain(intervene.ablate(site(MIXED)[:, 1], how).logits), plain(of_head))
+    first = torch.zeros(INPUTS, dtype=torch.long)
+    there = intervene.patch(site(STREAM), SOURCE, first).logits
+    assert torch.equal(intervene.patch(site(STREAM)[0], SOURCE).logits, there)
+    assert str(site(MIXED)[:, 1] + site(STREAM)[0]) == f"{MIXED}[:, 1] + {STREAM}[0]"
+    assert len(site(MIXED)[:, 0] + site(MIXED)[:, 1]) == 2
+    unit = intervene.ablate(site(MLP)[2, 3], "zero")
+    assert not torch.equal(unit.logits, intervene.ablate(site(MLP, 3), "zero").logits)
+
+
+@pytest.mark.parametrize(
+    ("part", "said"),
+    [
+        (site(MIXED)[:, 2], f"there is no {MIXED}[:, 2]: {MIXED} is [input 6 2 3], counted from 0"),
+        (site(MIXED)[-1], f"there is no {MIXED}[-1]"),
+        (site(MIXED)[0, 0, 0, 0], "there is no"),
+    ],
+)
+def test_a_part_that_is_not_there(subject, part, said):
+    refused(said, lambda: subject.intervene.ablate(part, "zero"))
+
+
+def test_a_position_is_chosen_once(subject):
+    refused("has a position chosen already: leave at= out", lambda: (
+        subject.intervene.ablate(site(MLP)[0], "zero", ONE).logits
+    ))  # fmt: skip
+    for wrong in (lambda: mlp(0)[0], lambda: site(MLP, 1)[0], lambda: site(MLP)[:2]):
+        with pytest.raises(ValueError, match="expected"):
+            wrong()
+    for one, other in ((site(MIXED)[:, 1], site(MIXED)), (site(MIXED)[0], site(MIXED)[:, 1])):
+        with pytest.raises(ValueError, match="is part of the other's"):
+            _ = one + other
+
+
+def test_what_is_put_there_and_is_there_is_told(subject):
+    """However it came to be so: an empty mask, the same inputs, other values elsewhere."""
+    intervene, there = subject.intervene, subject.activations.read(MLP)
+    elsewhere = there.clone()
+    elsewhere[:, 1] += 1
+    first = torch.zeros(INPUTS, dtype=torch.long)
+    for unchanged in (
+        lambda: intervene.put(MLP, torch.where(torch.tensor(False), 0.0, there)),
+        lambda: intervene.put({MLP: there, STREAM: subject.activations.read(STREAM)}),
+        lambda: intervene.put(MLP, elsewhere, first),
+        lambda: intervene.replace_inputs(subject.task.inputs.clone()),
+    ):
+        assert torch.equal(unchanged().logits, subject.activations.logits)
+        assert intervene.done[-1].endswith(", which changes nothing")
+    intervene.put(MLP, elsewhere)
+    assert not intervene.done[-1].endswith("nothing")
+
+
+def test_of_inputs_of_several_lengths_of_answers(subject):
+    """Where some inputs have more answers than others, positions are still those of inputs."""
+    task = replace_answers(subject)
+    some = subject.intervene.on(task)
+    here = some.patch(mlp(0), SOURCE, ONE).logits
+    every = subject.intervene.patch(mlp(0), SOURCE, ONE).logits.view(INPUTS, POSITIONS, -1)
+    asked = task.answer_positions
+    assert torch.equal(here, every[asked[:, 0], asked[:, 1]])
+
+
+def replace_answers(subject):
+    task = everywhere()
+    rows = torch.arange(INPUTS).repeat_interleave(1 + torch.arange(INPUTS) % 2)
+    places = torch.tensor([0, 3, 5]).repeat(INPUTS // 2)
+    task.answer_positions = torch.stack([rows, places], dim=1)
+    task.labels = torch.zeros(len(rows), dtype=torch.long)
+    return task
