@@ -84,6 +84,47 @@ def test_a_run_ends_with_its_survey(run):
     assert max(map(len, output[output.index("= survey =") :].splitlines()[1:])) <= 100
 
 
+def said_of(checkpoints, **more):
+    console = Console(width=100, record=True, file=io.StringIO())
+    print_surveys(console, surveys(checkpoints), **more)
+    return console.export_text()
+
+
+def test_a_few_are_told_side_by_side(checkpoints):
+    """By margins: of a share of two its limits say nothing."""
+    one, other = checkpoints[0], copy.deepcopy(checkpoints[-1])
+    strong = {row.claim for row in survey_of([one, other]).rows if row.told_too_strongly}
+    at = next(i for i, c in enumerate(other["claims"]) if c["verdict"] == "holds")
+    other["claims"][at] = became(other["claims"][at], "error")
+    lines = said_of([one, other]).splitlines()
+    assert lines[0] == "2 checkpoints of min_of_two"
+    assert re.fullmatch(r"claim, and its margin on each +A +B *", lines[1])
+    assert re.fullmatch(r"There is one attention head\. +\+0 +error *", lines[2])
+    assert sum("✗" in line for line in lines) == 10
+    assert lines[-4:-1] == [
+        f"On all of them: {len(one['claims']) - len(strong) - 11} claims",
+        "  A refutes none reference.safetensors",
+        "  B 10 refuted, 1 error seed5.safetensors",
+    ]
+    assert max(map(len, lines)) <= 100
+    every = said_of([one, other], every_claim=True)
+    assert every.count("~ ") == len(strong)
+
+
+def test_what_says_nothing_is_no_law(checkpoints):
+    """Wherever it holds: an untrained model has the same."""
+    of_two = copy.deepcopy(checkpoints[:2])
+    for number, some in ((2, of_two), (5, [*of_two, *checkpoints[2:]])):
+        before = said_of(some)
+        of_two[1]["claims"][5]["heading"] = "says nothing"
+        after = said_of(some)
+        assert "– says nothing" not in before
+        assert "– says nothing: it holds of what it should not hold of too" in after
+        laws = [int(re.search(r"On all of them: (\d+)", said)[1]) for said in (before, after)]
+        assert laws[1] == laws[0] - 1, number
+        of_two[1]["claims"][5]["heading"] = checkpoints[1]["claims"][5]["heading"]
+
+
 def test_files_say_together_what_one_run_says(run, checkpoints, tmp_path):
     """Whatever their order; and again what the terminal said after the run."""
     document = json.loads(run[1].read_text())
