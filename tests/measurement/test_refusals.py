@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 import torch
 
+from mechanistic_claims.measurement.checks import runnable
 from mechanistic_claims.measurement.measures import share
 from mechanistic_claims.model.components import embedding, head, logits, mlp, neurons
 from mechanistic_claims.model.task import TaskOfLists
+from mechanistic_claims.verdict.verdict import held_to
 from tests.measurement.by_hand import refused
 from tests.plain_transformer import LOGITS, POSITIONS, TOKENS, Kind, Questions
 
@@ -307,3 +309,18 @@ def test_tokens_and_inputs_that_are_not_there(subjects):
         refused("no number of one of 20 inputs", lambda source=source: (
             intervene.patch(head(0, 0), source)
         ))  # fmt: skip
+
+
+def test_several_numbers_are_none():
+    refused("measured 3 x 2 numbers, expected one: give share(...) or", lambda: (
+        held_to(torch.ones(3, 2), at_least=0)
+    ))  # fmt: skip
+    assert held_to(torch.ones(1), at_least=0).measured == 1
+
+
+def test_inputs_that_are_no_numbers():
+    """Those are told of, and not the weights."""
+    inputs = torch.rand(4, 3, 2)
+    inputs[1, 2, 0] = float("nan")
+    refused("1 of 4 inputs of the task are not finite", lambda: runnable(inputs, None))
+    assert torch.equal(runnable(inputs[2:], None), inputs[2:])

@@ -64,6 +64,21 @@ class Ones:
     labels = inputs.cumsum(dim=1).flatten()
 
 
+class Brightness(nn.Module):
+    """Whether an image [1 2 2] is bright at its first place or at its last, of [input logit]."""
+
+    def __init__(self):
+        super().__init__()
+        self.read = nn.Conv2d(1, 3, 2)
+        self.head = nn.Linear(3, 2)
+        self.hook_weight, self.hook_read = HookPoint(), HookPoint()
+
+    def forward(self, images):
+        weight = self.hook_weight(self.read.weight[None, :, 0])[0]
+        read = torch.nn.functional.conv2d(images, weight[:, None], self.read.bias)
+        return self.head(self.hook_read(read.flatten(1)))
+
+
 class Adder(nn.Module):
     """Of pairs the sum, by logits [input logit]."""
 

@@ -164,7 +164,7 @@ def test_logits_without_positions():
     pairs = sums.activations.read("hook_pair").clone()
     pairs[:, 0] = 0
     assert torch.equal(sums.intervene.put("hook_pair", pairs).prediction, Sums.inputs[:, 1])
-    refused("have 1 positions, of inputs of 2 tokens", lambda: adder(Sums((-1,))))
+    refused("logits are [input logit], and inputs [input 2]", lambda: adder(Sums((-1,))))
     refused("this model has 4 positions to answer at", lambda: subject(task=Ones(None)))
 
 
