@@ -164,7 +164,7 @@ def test_what_an_untrained_model_passes_says_nothing(run_claim):
     assert status == 0
     assert "says nothing: an untrained model passes it too" in output
     assert "1 say nothing" in output
-    assert "Claim the difference, as share(activations.correct & ~without.correct)" in output
+    assert "Claim what training makes different: an untrained model has" in output
 
 
 def test_a_part_of_the_story_without_a_file(run_claim):
