@@ -76,6 +76,11 @@ def test_what_is_computed_row_by_row_keeps_its_draws(numbers, computed):
     assert share(computed(numbers)).domain == Domain("sampled", 3)
 
 
+def test_draws_go_along_to_another_device(numbers):
+    """Where rows are chosen by what is there: `meta` stands for a GPU."""
+    assert numbers.to("meta").draw.device.type == "meta"
+
+
 def test_what_is_chosen_by_a_draw_rests_on_it(numbers):
     """Also where the values themselves are enumerated."""
     values = torch.tensor([True, False, True, True, False])
