@@ -166,7 +166,7 @@ class Matrix:
             lines.append(" " * (WIDTH + 1) + numbers)
         lines += map(self._row, self.claims)
         lines.append("last: by how many models that answer as well it is refuted;")
-        lines.append("~ told too strongly: refuted of the trained model too")
+        lines.append("~ overstated: refuted of the trained model too")
         return "\n".join(lines)
 
     def _row(self, claim: str) -> str:

@@ -40,7 +40,7 @@ def add_min_of_two(project: Path) -> None:
 
 
 def add_successor(project: Path) -> None:
-    """Another model, of which every claim holds but the one that is told too strongly."""
+    """Another model, of which every claim holds but the overstated one."""
     for name, where in FILES.items():
         path = project / where
         path.parent.mkdir(parents=True, exist_ok=True)

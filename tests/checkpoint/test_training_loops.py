@@ -58,25 +58,25 @@ def of_training_loops():
     return {
         "a scalar of numpy": (
             {"model": WEIGHTS, "lr": scalar},
-            "weights at model; passed over: lr (numpy._core.multiarray.scalar)",
+            "weights at model; ignored: lr (numpy._core.multiarray.scalar)",
         ),
         "arguments": (
             {"net": WEIGHTS, "args": options},
-            "weights at net; passed over: args (argparse.Namespace)",
+            "weights at net; ignored: args (argparse.Namespace)",
         ),
         "random states": (
             {"params": WEIGHTS, **states},
-            "weights at params; passed over: torch_state (Tensor), numpy_state (tuple), "
+            "weights at params; ignored: torch_state (Tensor), numpy_state (tuple), "
             "python_state (tuple)",
         ),
         "optimizer and scheduler": (
             {"weights": WEIGHTS, "optimizer": optimizer.state_dict(), "scheduler": scheduler},
-            "weights at weights; passed over: optimizer (dict), "
+            "weights at weights; ignored: optimizer (dict), "
             "scheduler (torch.optim.lr_scheduler.CosineAnnealingLR)",
         ),
         "lightning": (
             lightning,
-            "weights at state_dict.model; passed over: epoch (int), "
+            "weights at state_dict.model; ignored: epoch (int), "
             "pytorch-lightning_version (str), callbacks (dict), hyper_parameters (dict), "
             "optimizer_states (list), loss.weight (Tensor)",
         ),
@@ -87,7 +87,7 @@ def of_training_loops():
         ),
         "names of the bridge, and a config": (
             {"model": bridge_state_dict(WEIGHTS), "model_args": {"n_head": 1, "n_layer": 1}},
-            "weights at model; passed over: model_args (dict)",
+            "weights at model; ignored: model_args (dict)",
         ),
         "modules that are wrapped": (
             {name.replace("attn.", "_orig_mod.attn."): one for name, one in WEIGHTS.items()},
@@ -96,19 +96,19 @@ def of_training_loops():
         "in a list": ({"models": [WEIGHTS]}, "weights at models.0"),
         "beside what is nested": (
             {**WEIGHTS, "loss": [0.5, 0.1]},
-            "passed over: loss (list)",
+            "ignored: loss (list)",
         ),
         "an average": (
             {"n_averaged": torch.tensor(3), **prefixed("module.")},
-            "weights at module; passed over: n_averaged (Tensor)",
+            "weights at module; ignored: n_averaged (Tensor)",
         ),
         "one dict under two names": (
             {"last": WEIGHTS, "best": WEIGHTS},
-            "weights at last; passed over: best (dict)",
+            "weights at last; ignored: best (dict)",
         ),
         "what would run code": (
             {"model": WEIGHTS, "callback": RunsCode(), "losses": [0.5] * 1000},
-            "weights at model; passed over: callback (posix.system), losses (list)",
+            "weights at model; ignored: callback (posix.system), losses (list)",
         ),
         "weights alone": (WEIGHTS, ""),
     }
@@ -138,7 +138,7 @@ def test_a_part_is_never_completed(tmp_path):
         torch.save({"state_dict": prefixed("model.", rest), "epoch": 3}, tmp_path / "saved.pt")
         with pytest.raises(CheckpointError, match=f"{missing} missing") as told:
             read_checkpoint(tmp_path / "saved.pt", "min_of_two", FAMILY)
-        assert "looked for at state_dict.model. Passed over: epoch (int)." in told.value.found
+        assert "looked for at state_dict.model. Ignored: epoch (int)." in told.value.found
 
 
 @pytest.mark.parametrize("name", NAMES.axes)

@@ -68,7 +68,7 @@ def test_every_claim_is_refuted_by_a_model_that_answers_as_well(matrix, show):
 
 
 def test_every_other_model_is_refuted(matrix):
-    """By a claim that holds of the original: not by what is told too strongly anyway."""
+    """By a claim that holds of the original: not by what is overstated anyway."""
     assert matrix.alive() == ["original", THE_SAME, BY_HAND]
 
 

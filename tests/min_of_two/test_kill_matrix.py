@@ -79,7 +79,7 @@ def test_every_claim_is_refuted_by_a_mutant_that_answers_as_well(matrix, show):
 
 
 def test_every_mutant_is_refuted(matrix, show):
-    """By a claim that holds of the original: not by what is told too strongly anyway."""
+    """By a claim that holds of the original: not by what is overstated anyway."""
     score = f"{len(matrix.found) - len(matrix.alive())} of {len(matrix.found)} are refuted"
     show("mutation score", f"{score}; not refuted: {', '.join(matrix.alive())}")
     assert matrix.alive() == ["original", "attend_to_the_min_and_copy"]

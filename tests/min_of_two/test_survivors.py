@@ -31,7 +31,7 @@ original = Original(canonical_weights(subject_of(FAMILY.reference).checkpoint))
 
 
 def refuted_by(subject: Opened) -> str | None:
-    """The first claim that does not hold, but for those told too strongly; None of a survivor."""
+    """The first claim that does not hold, but for overstated ones; None of a survivor."""
     for claim in claims_of("min_of_two"):
         if "xfail" not in claim.marks and claim.judged(subject)[0] != "holds":
             return claim.function.__name__

@@ -67,7 +67,7 @@ def test_what_has_the_same_mechanism_refutes_nothing(matrix):
 
 
 def test_the_story_written_by_hand_holds_in_every_claim(matrix):
-    """But in what is told too strongly, and false of the trained model as well."""
+    """But in what is overstated, and false of the trained model as well."""
     assert matrix.that_are("refuted", "original") == {"test_each_of_them_is_needed"}
     for mutant in ("original", BY_HAND):
         assert not matrix.refuted_by(mutant) | matrix.that_are("error", mutant), mutant
