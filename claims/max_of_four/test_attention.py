@@ -2,7 +2,7 @@
 
 import pytest
 
-from mechanistic_claims import evidence, mean, quantitative, share
+from mechanistic_claims import Row, evidence, mean, quantitative, share
 
 SHARE = "attention (share)"
 
@@ -48,4 +48,13 @@ def test_attention_on_the_max_at_a_gap(task, activations, verdict, gap, at_least
     A is the softmax attention from the last place, read from the model's pattern hook.
     """
     paid = on_the_max(task, activations)
-    verdict(mean(paid[task.gap == gap], between=(0, 1)), at_least=at_least)
+    picture = Row(
+        "Mean attention on the max, by gap",
+        task.mean_by_gap(paid),
+        "gap max − (greatest other number)",
+        SHARE,
+        task.tokens[1:] == gap,
+        first=1,
+        marked_as="the claim's gap",
+    )
+    verdict(mean(paid[task.gap == gap], between=(0, 1)), at_least=at_least, picture=picture)

@@ -11,7 +11,7 @@ from einops import repeat
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from mechanistic_claims import CannotJudge, Exceptions, Heatmap, Row, Sizes, plain
+from mechanistic_claims import CannotJudge, Exceptions, Heatmap, Row, Sizes, mean_by, plain
 
 LISTS = 2**15
 SEED = 2**40 + 1
@@ -105,6 +105,10 @@ class Task:
         """By how much the maximum exceeds the greatest other number; 0 where there is none."""
         others = self.inputs.masked_fill(self.is_max, -1).amax(dim=-1)
         return torch.where(others < 0, 0, self.labels - others)
+
+    def mean_by_gap(self, values: Float[Tensor, " input"]) -> Float[Tensor, " gap"]:
+        """The mean over the lists of each gap, from 1 on."""
+        return mean_by(values, self.gap, self.number_of_tokens)[1:]
 
     @property
     def differ(self) -> Bool[Tensor, " input"]:

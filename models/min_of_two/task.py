@@ -13,7 +13,7 @@ from einops import rearrange, repeat
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from mechanistic_claims import CannotJudge, Exceptions, Heatmap, Row, Sizes, drawn
+from mechanistic_claims import CannotJudge, Exceptions, Heatmap, Row, Sizes, drawn, mean_by
 
 SPLIT_SEED = 4
 DRAW_SEED = 0
@@ -184,10 +184,8 @@ class Task:
         return torch.cat([operands % self.number_of_operands, equals], dim=-1), attention
 
     def mean_by_gap(self, values: Float[Tensor, " input"]) -> Float[Tensor, " gap"]:
-        """The mean over the inputs of each gap, from 1 on, in float64."""
-        sums = torch.zeros(self.number_of_operands, dtype=torch.float64, device=self.device)
-        sums.index_add_(0, self.gap, values.double())
-        return (sums / self.gap.bincount(minlength=len(sums)))[1:]
+        """The mean over the inputs of each gap, from 1 on."""
+        return mean_by(values, self.gap, self.number_of_operands)[1:]
 
     def map(
         self,

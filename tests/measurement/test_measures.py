@@ -23,6 +23,7 @@ from mechanistic_claims.measurement.measures import (
     logit_difference,
     margin,
     mean,
+    mean_by,
     prediction,
     share,
 )
@@ -34,6 +35,15 @@ PATTERN = torch.tensor(
 )
 TWICE = torch.cat([PATTERN, PATTERN.roll(1, dims=1)])
 """Two inputs; the second one's rows, from the first on, are 3, 0, 1, 2 of the first's."""
+
+
+def test_the_mean_of_each_group_is_plain():
+    """Also of what is drawn, to be looked at; nothing is the mean of none."""
+    values, group = drawn(torch.tensor([1.0, 2.0, 4.0])), torch.tensor([0, 0, 2])
+    found = mean_by(values, group, 4)
+    assert found.tolist()[::2] == [1.5, 4.0]
+    assert found[1::2].isnan().all()
+    assert type(found) is torch.Tensor
 
 
 def test_attention_to_a_position_that_each_row_names():
