@@ -63,6 +63,7 @@ def test_rows_of_one_index_rest_on_one_draw(numbers):
         lambda x: x.masked_fill(torch.zeros(5).bool(), 0.0) > 0.5,
         lambda x: x[:, None].softmax(dim=-1)[:, 0] > 0.5,
         lambda x: torch.stack([x, x], dim=-1).sum(dim=-1) > 0.5,
+        lambda x: (x.square() ** 0.5).exp().log1p().sigmoid() * 2 // 1 >= 1 - x.isnan().float(),
         lambda x: x - torch.full_like(x, 0.5) > x.new_zeros(5),
         lambda x: torch.stack([x, x], dim=-1) @ torch.tensor([0.5, 0.5]) > 0.5,
         lambda x: (

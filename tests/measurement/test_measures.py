@@ -184,6 +184,17 @@ def test_variance_explained_by_hand():
             variance_explained(broken, broken)
 
 
+def test_variance_explained_of_draws_has_limits():
+    """By each of the two sums, as far as these are known."""
+    generator = torch.Generator().manual_seed(0)
+    values, noise = torch.randn(2, 500, 3, generator=generator)
+    found = variance_explained(drawn(values), values + noise / 3)
+    assert found.domain == Domain("sampled", 500, approximate=True)
+    assert float(found) == variance_explained(values, values + noise / 3)
+    assert found.low < 8 / 9 < found.high
+    assert 0.7 < found.low < found < found.high < 0.95
+
+
 def test_variance_in_a_span_by_hand():
     """Of 3 e1 + 4 e2 the directions hold e1: 9 of 25; constants are no part of either."""
     one = torch.tensor([1.0, -1, 0, 0]) / math.sqrt(2)
