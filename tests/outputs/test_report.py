@@ -200,10 +200,13 @@ def test_the_quality_gate_agrees_with_pytest(needs_allure, results, tmp_path, st
 @pytest.mark.slow
 def test_it_exits_as_pytest_did_if_asked(needs_allure, results, tmp_path):
     out = tmp_path / "out.html"
-    assert report(results, "--out", out).returncode == 0
+    done = report(results, "--out", out)
+    assert done.returncode == 0
+    assert "--gate exits with the gate's)" in done.stdout
     done = report(results, "--out", out, "--gate")
     assert done.returncode == 1
     assert "gate failed" in done.stdout
+    assert "--gate exits" not in done.stdout
 
 
 @pytest.mark.slow
