@@ -131,6 +131,25 @@ def test_a_score_is_a_number_for_each_input(subject):
     refused(said, lambda: subject.activations.by_head(lambda pattern, part: pattern.mean()))
 
 
+def test_attention_from_one_role_to_another(as_for_users):
+    """A position of each input, to one of each: as by hand, and each rests on its input."""
+    pattern = torch.rand(4, 5, 5, generator=torch.Generator().manual_seed(0))
+    to, of = torch.tensor([0, 1, 2, 0]), torch.tensor([4, 3, 2, 1])
+    by_hand = pattern[torch.arange(4), of, to]
+    assert torch.equal(attention_on(pattern, to, where=of), by_hand)
+    assert torch.equal(attention_on(pattern, to)[::5], pattern[torch.arange(4), 0, to])
+    found = attention_on(pattern, drawn(to), where=of)
+    assert torch.equal(found.draw, torch.arange(4))
+    for source, where, said in (
+        (to[:3], of, "source is 3 of torch.int64, and the pattern 4 x 5 x 5: expected positions"),
+        (to.double(), of, "source is 4 of torch.float64"),
+        (to, of[:3], "where is 3 of torch.int64: expected a mask [input query], 4 x 5, or one"),
+        (to, of + 1, "where names a query that is none of 5"),
+        (to + 3, of, "name a position that is not there, as 5 of 0 to 4"),
+    ):
+        refused(said, lambda source=source, where=where: attention_on(pattern, source, where))
+
+
 def test_attention_to_a_set_of_positions(as_for_users):
     """0.1 + 0.4 and 0.2 of the rows that are asked; all of a row is 1."""
     pattern = torch.tensor([[[0.1, 0.5, 0.4], [0.2, 0.7, 0.1]]])
@@ -139,5 +158,5 @@ def test_attention_to_a_set_of_positions(as_for_users):
     second = torch.tensor([[False, True]])
     assert attention_on(pattern, mask, second).tolist() == pytest.approx([0.2])
     assert attention_on(pattern, torch.tensor([[2, 1]])).tolist() == pytest.approx([0.4, 0.7])
-    said = "attention_on: the mask is 1 x 3, and the pattern 1 x 2 x 3."
+    said = "attention_on: the mask is 1 x 3 of torch.bool, and the pattern 1 x 2 x 3: expected"
     refused(said, lambda: attention_on(pattern, mask[:, 0]))

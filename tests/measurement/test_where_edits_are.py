@@ -35,11 +35,15 @@ def by_mask(subject, name, other, at):
 def test_an_edit_at_positions_of_each_input(subject, at):
     """As where a mask of them chooses what is put."""
     intervene, written = subject.intervene, subject.activations.read(MLP)
-    zero, there = torch.zeros_like(written), written[SOURCE]
+    zero, there, others = torch.zeros_like(written), written[SOURCE], subject.task.inputs[SOURCE]
     for found, expected in (
         (intervene.ablate(mlp(0), "zero", at), by_mask(subject, MLP, zero, at)),
-        (intervene.patch(mlp(0), SOURCE, at), by_mask(subject, MLP, there, at)),
-        (intervene.patch(site(MLP), SOURCE, drawn(at)), by_mask(subject, MLP, there, at)),
+        (intervene.patch(mlp(0), SOURCE, at, at), by_mask(subject, MLP, there, at)),
+        (
+            intervene.patch(mlp(0), others, at),
+            by_mask(subject, MLP, there, at),
+        ),
+        (intervene.patch(site(MLP), SOURCE, drawn(at), at), by_mask(subject, MLP, there, at)),
         (intervene.put(MLP, there, at), by_mask(subject, MLP, there, at)),
     ):
         assert torch.equal(plain(found.logits), expected)
@@ -51,6 +55,46 @@ def test_an_edit_at_positions_of_each_input(subject, at):
     assert not torch.equal(some, intervene.ablate(neurons(0, 1, 5), "mean").logits)
     said = {ONE: "at a position of each input", TWO: "at 2 positions of each input"}[at]
     assert said in intervene.done[-2] or said in intervene.done[-3]
+
+
+@pytest.mark.parametrize("at", [ONE, TWO], ids=["one", "two"])
+def test_a_role_is_patched_from_where_it_is_in_the_source(subject, at):
+    """And its mean, and another input's, are of what is at the role, wherever that is."""
+    intervene, written = subject.intervene, subject.activations.read(MLP)
+    rows, places = torch.arange(INPUTS)[:, None], at.reshape(INPUTS, -1)
+    of_role = written[rows, places]
+    other = torch.randperm(INPUTS, generator=torch.Generator().manual_seed(0))
+    by = {
+        "patch": (of_role[SOURCE], lambda: intervene.patch(mlp(0), SOURCE, at)),
+        "mean": (of_role.mean(dim=0), lambda: intervene.ablate(mlp(0), "mean", at)),
+        "resample": (of_role[other], lambda: intervene.ablate(mlp(0), "resample", at)),
+    }
+    for what, (values, run) in by.items():
+        expected = written.clone()
+        expected[rows, places] = values
+        found = plain(run().logits)
+        assert torch.allclose(found, by_mask(subject, MLP, expected, at), rtol=0, atol=1e-12), what
+    elsewhere = (places + 1) % POSITIONS
+    expected = written.clone()
+    expected[rows, places] = written[SOURCE[:, None], elsewhere]
+    found = intervene.patch(mlp(0), SOURCE, at, elsewhere).logits
+    assert torch.equal(found, by_mask(subject, MLP, expected, at))
+
+
+@pytest.mark.parametrize("how", ["zero", "mean", "resample"])
+def test_an_edit_that_nothing_reads_is_refused(subject, how):
+    """After all answers, where attention is causal: by that no rival is excluded."""
+    task = everywhere()
+    task.answer_positions, task.labels = (1,), torch.zeros(INPUTS, dtype=torch.long)
+    intervene, late = subject.intervene.on(task), torch.full((INPUTS,), 3)
+    said = "change no logit by a bit"
+    refused(said, lambda: intervene.ablate(mlp(0), how, late))
+    refused(said, lambda: intervene.ablate(site(STREAM)[3], how))
+    refused(said, lambda: intervene.patch(head(0, 1), SOURCE, late))
+    late[-1] = 1  # it is read in one of the inputs, the last
+    assert not torch.equal(
+        plain(intervene.ablate(mlp(0), how, late).logits), subject.activations.on(task).logits
+    )
 
 
 @pytest.mark.parametrize(
