@@ -33,7 +33,7 @@ CLAIMS = {
     "evidence('certificate')": "1.0, at_least=0.3",
 }
 """One of each heading, which its mark and its number lead to; the last is never reached."""
-TERMINAL = {"hold": 4, "refuted as expected": 1, "say nothing": 2, "refuted": 1, "error": 1}
+TERMINAL = {"hold": 4, "refuted as expected": 1, "say little": 2, "refuted": 1, "error": 1}
 
 
 def written() -> str:
@@ -71,7 +71,7 @@ def test_on_the_first_page(judged):
     assert summary.counts(model) == (
         "4 of 9 claims hold (1 precondition, which an untrained model passes too; 1 rival "
         "excluded; 1 sentence thought to be overstated), 1 refuted as expected (told too "
-        "strongly), 2 say nothing, 1 refuted, 1 could not be judged"
+        "strongly), 2 say little, 1 refuted, 1 could not be judged"
     )
     html = first_page(run, History(), templates())
     assert "1 selected claim gave no verdict" in html

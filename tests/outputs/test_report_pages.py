@@ -156,7 +156,7 @@ def test_each_heading_is_counted(run):
     assert summary.counts(Model(run.surveys[0], claims, History())) == (
         "5 of 10 claims hold (2 preconditions, which an untrained model passes too; "
         "1 rival excluded; 1 sentence thought to be overstated), "
-        "1 refuted as expected (overstated), 2 say nothing, 1 refuted, 1 could not be judged"
+        "1 refuted as expected (overstated), 2 say little, 1 refuted, 1 could not be judged"
     )
 
 

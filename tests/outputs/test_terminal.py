@@ -176,10 +176,10 @@ def test_a_reason_stands_where_no_counterexample_does(exceptions, said):
 def test_a_limit_that_alone_refutes_is_told():
     drawn = "sampled (100 draws, 99.9% limit)"
     lines = told(record(heading=Heading.REFUTED, margin=-0.02, domain=drawn))
-    assert lines[3].strip() == f"the limit is 0.97: {drawn}"
+    assert lines[3].strip() == f"not established: the limit is 0.97, {drawn}. Draw more."
     assert lines[-1] == "of what is drawn the 99.9 % limit is held to the bound"
     on_its_bound = record(heading=Heading.REFUTED, measured=0.99, margin=-0.02, domain=drawn)
-    assert told(on_its_bound)[3].strip().startswith("the limit is 0.97")
+    assert told(on_its_bound)[3].strip().startswith("not established: the limit is 0.97")
     refuted_anyway = record(heading=Heading.REFUTED, measured=0.5, margin=-0.6, domain=drawn)
     assert not any("the limit is" in line for line in told(refuted_anyway))
 
@@ -200,7 +200,7 @@ def test_brackets_in_a_sentence_are_no_markup():
 def test_totals_say_what_little_some_say():
     records = [record(), record(heading=Heading.SAYS_NOTHING), record(heading=Heading.PRECONDITION)]
     assert totals(records).endswith(
-        "2 hold, 0 refuted as expected, 1 say nothing, 0 refuted[/bold green]"
+        "2 hold, 0 refuted as expected, 1 say little, 0 refuted[/bold green]"
     )
 
 
@@ -314,18 +314,36 @@ def test_where_an_untrained_model_does_better_it_is_said(numbers, bound, evidenc
 @pytest.mark.parametrize(
     ("measured", "bound", "said"),
     [
-        (0.95, {"at_least": 0.9}, "Raise the bound above 0.921, or claim the difference"),
-        (0.91, {"at_least": 0.9}, "Claim the difference, as share(activations.correct & ~"),
+        (0.95, {"at_least": 0.9}, "Raise the bound above 0.921, or claim what training makes"),
+        (
+            0.91,
+            {"at_least": 0.9},
+            "Claim what training makes different, as share(activations.correct & ~",
+        ),
         (0.9, {"at_most": 0.95}, "Lower the bound below 0.921, or claim"),
-        (0.93, {"at_most": 0.95}, "Claim the difference"),
-        (0.93, {"within": (0.9, 0.95)}, "Claim the difference"),
+        (0.93, {"at_most": 0.95}, "Claim what training makes different"),
+        (0.93, {"within": (0.9, 0.95)}, "Claim what training makes different"),
     ],
 )
 def test_what_says_nothing_is_told_what_to_say(measured, bound, said):
-    verdict, one = held_to(measured, **bound), record(heading=Heading.SAYS_NOTHING)
+    verdict, one = (
+        held_to(measured, **bound),
+        record(heading=Heading.SAYS_NOTHING, evidence="intervention"),
+    )
     one = replace(one, verdict=verdict, control=Control(0.921, holds=True))
     assert said in " ".join(" ".join(told(one)).split())
     assert said not in " ".join(told(replace(one, heading=Heading.HOLDS)))
+
+
+def test_why_a_claim_says_little_is_told():
+    """What an untrained model lacks, and what another set of components has."""
+    none = replace(
+        record(heading=Heading.NOT_COMPARED), control=Control(math.nan, False, why="0 / 0")
+    )
+    assert told(none)[3].strip() == "An untrained model: 0 / 0"
+    beside = held_to(0.95, at_least=0.9, beside=[0.2, 0.94, 0.91])
+    other = replace(record(heading=Heading.NOT_PARTICULAR), verdict=beside)
+    assert told(other)[3].strip() == "Another set has 0.94."
 
 
 def test_heads_of_columns_stand_over_short_numbers_too():

@@ -95,7 +95,7 @@ def test_what_other_sets_keep_too_is_not_particular(tmp_path, other, heading, mo
     assert status == 0, output
     assert claim["heading"] == heading.word
     assert claim["beside"] == [0.1, other]
-    assert ("1 say nothing" in output) == (heading is Heading.NOT_PARTICULAR)
+    assert ("1 say little" in output) == (heading is Heading.NOT_PARTICULAR)
     results = map(Path.read_text, (tmp_path / "results").glob("*-result.json"))
     pictures = [one["name"] for text in results for one in json.loads(text)["attachments"]]
     assert pictures == ["Beside other sets of components"] * len(more)
@@ -147,10 +147,12 @@ def test_an_untrained_model_may_have_no_such_number(tmp_path):
     status, output, claim = judged(tmp_path, lines)
     assert status == 0, output
     assert claim["heading"] == "not compared"
-    assert claim["control"] == {"measured": None, "verdict": "refuted"}
+    why = "a share of no cases: the set of inputs is empty."
+    assert claim["control"] == {"measured": None, "verdict": "refuted", "why": why}
+    assert f"An untrained model: {why}" in output
     assert "not compared: an untrained model has no such number" in output
     assert " none " in output
-    assert "1 say nothing" in output
+    assert "1 say little" in output
 
 
 def test_an_untrained_model_whose_number_keeps_the_bound_passes_it(tmp_path):
