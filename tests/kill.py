@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -50,11 +50,16 @@ class Claim:
         return judge.verdict.word, judge.verdict.measured
 
 
-def subject_with(model: str, weights: Mapping[str, Tensor]) -> Opened:
-    """Everything about a model of canonical weights, as if a file had these."""
+def subject_with(model: str, weights: Mapping[str, Tensor], **asked: Any) -> Opened:
+    """Everything about a model of canonical weights, as if a file had these.
+
+    It is asked on the task's own inputs, or on those of a task that differs in what is `asked`.
+    """
     checkpoint = Checkpoint(Path("written"), model, "", dict(weights))
     family = import_module(f"models.{model}").FAMILY
     parts = family.build(checkpoint, CPU)
+    if asked:
+        parts = replace(parts, task=replace(parts.task, **asked))
     return Opened(checkpoint, parts, CPU, READ_BEFORE.setdefault(model, {}))
 
 

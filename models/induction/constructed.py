@@ -7,7 +7,7 @@ the truth is known.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -28,7 +28,6 @@ WIDTHS = {
     "earlier": POSITIONS,
     "answer": TOKENS,
 }
-D_HEAD = 136
 SHARP = 16.0
 """The score of a match. No two tokens' codes come nearer to one than three quarters."""
 TILT = 0.05
@@ -62,26 +61,53 @@ class Head:
     moved: Float[Tensor, "source column"] | None = None
 
     @property
-    def weights(self) -> Weights:
+    def d_head(self) -> int:
+        """How many columns it needs."""
+        moved = 0 if self.moved is None else self.moved.shape[1]
+        return max(moved, sum(one.queries.shape[1] for one in self.compared))
+
+    @property
+    def parts(self) -> set[str]:
+        """The parts of the stream that it reads or writes."""
+        compared = {name for one in self.compared for name in (one.of_query, one.of_key)}
+        return compared if self.moved is None else compared | {self.source, self.target}
+
+    def weights(self, stream: Stream, d_head: int) -> Weights:
         """W_Q, W_K and W_V [d_model d_head], W_O [d_head d_model]."""
-        W_Q, W_K, W_V, W_O = (torch.zeros(sum(WIDTHS.values()), D_HEAD) for _ in range(4))
+        W_Q, W_K, W_V, W_O = (torch.zeros(stream.d_model, d_head) for _ in range(4))
         start = 0
         for one in self.compared:
             columns = slice(start, start := start + one.queries.shape[1])
-            W_Q[part(one.of_query), columns] = one.queries * one.score * math.sqrt(D_HEAD)
-            W_K[part(one.of_key), columns] = one.keys
+            W_Q[stream.part(one.of_query), columns] = one.queries * one.score * math.sqrt(d_head)
+            W_K[stream.part(one.of_key), columns] = one.keys
         if self.moved is not None:
             width = self.moved.shape[1]
-            W_V[part(self.source), :width] = self.moved
-            W_O[part(self.target), :width] = torch.eye(width)
+            W_V[stream.part(self.source), :width] = self.moved
+            W_O[stream.part(self.target), :width] = torch.eye(width)
         return {"W_Q": W_Q, "W_K": W_K, "W_V": W_V, "W_O": W_O.T}
 
 
-def part(name: str) -> slice:
-    """Where a part of the residual stream is."""
-    names = list(WIDTHS)
-    start = sum(WIDTHS[before] for before in names[: names.index(name)])
-    return slice(start, start + WIDTHS[name])
+@dataclass(frozen=True)
+class Stream:
+    """The residual stream of a model: its parts, side by side."""
+
+    names: Sequence[str]
+
+    @classmethod
+    def of(cls, heads: Iterable[Head]) -> Stream:
+        """No wider than it has to be: what no head reads or writes is left out."""
+        used = {"token", "position", "answer"}.union(*(head.parts for head in heads))
+        return cls([name for name in WIDTHS if name in used])
+
+    @property
+    def d_model(self) -> int:
+        """How wide it is."""
+        return sum(WIDTHS[name] for name in self.names)
+
+    def part(self, name: str) -> slice:
+        """Where a part of it is."""
+        start = sum(WIDTHS[before] for before in self.names[: self.names.index(name)])
+        return slice(start, start + WIDTHS[name])
 
 
 def written(first: Sequence[Head], second: Sequence[Head], itself: float = 0.0) -> Weights:
@@ -90,19 +116,22 @@ def written(first: Sequence[Head], second: Sequence[Head], itself: float = 0.0) 
     Tokens and positions are embedded as unit vectors, and the answers are read as they are, and
     with them, as loudly as `itself` says, the token that is asked.
     """
-    d_model = sum(WIDTHS.values())
-    W_E, W_pos, W_U = (torch.zeros(d_model, TOKENS) for _ in range(3))
-    W_E[part("token")] = W_pos[part("position")] = torch.eye(TOKENS)
-    W_U[part("answer")], W_U[part("token")] = torch.eye(TOKENS), itself * torch.eye(TOKENS)
+    stream = Stream.of((*first, *second))
+    d_head = max(head.d_head for head in (*first, *second))
+    W_E, W_pos, W_U = (torch.zeros(stream.d_model, TOKENS) for _ in range(3))
+    W_E[stream.part("token")] = W_pos[stream.part("position")] = torch.eye(TOKENS)
+    W_U[stream.part("answer")] = torch.eye(TOKENS)
+    W_U[stream.part("token")] = itself * torch.eye(TOKENS)
     weights = {"embed.W_E": W_E.T, "pos_embed.W_pos": W_pos.T, "unembed.W_U": LOUDNESS * W_U}
     weights["unembed.b_U"] = torch.zeros(TOKENS)
     for layer, given in enumerate((first, second)):
-        heads = [head.weights for head in (*given, Head(), Head())[:2]]
+        both = (*given, Head(), Head())[:2]
+        heads = [head.weights(stream, d_head) for head in both]
         for name in ("W_Q", "W_K", "W_V", "W_O"):
             weights[f"blocks.{layer}.attn.{name}"] = torch.stack([head[name] for head in heads])
         for name in ("b_Q", "b_K", "b_V"):
-            weights[f"blocks.{layer}.attn.{name}"] = torch.zeros(2, D_HEAD)
-        weights[f"blocks.{layer}.attn.b_O"] = torch.zeros(d_model)
+            weights[f"blocks.{layer}.attn.{name}"] = torch.zeros(2, d_head)
+        weights[f"blocks.{layer}.attn.b_O"] = torch.zeros(stream.d_model)
     return {name: weight.contiguous() for name, weight in weights.items()}
 
 

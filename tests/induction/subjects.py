@@ -3,30 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from mechanistic_claims.checkpoint.checkpoint import Checkpoint
 from mechanistic_claims.checkpoint.read import read_checkpoint
 from mechanistic_claims.session.opened import Opened
 from models.induction import FAMILY
-from models.induction.task import Layout, Task
+from models.induction.task import Layout
+from tests.kill import subject_with
 
-CPU = torch.device("cpu")
 FIXED = {"layout": Layout(32, 32)}
 """Every block has 32 tokens."""
 
 
 def subject_of(weights: Mapping[str, Tensor], **asked: Any) -> Opened:
     """Everything about a model of canonical weights, asked on its own sequences or on others."""
-    checkpoint = Checkpoint(Path("written"), "induction", "", weights)
-    parts = FAMILY.build(checkpoint, CPU)
-    assert isinstance(parts.task, Task)
-    return Opened(checkpoint, replace(parts, task=replace(parts.task, **asked)), CPU)
+    return subject_with("induction", weights, **asked)
 
 
 def shipped(name: str) -> dict[str, Tensor]:
