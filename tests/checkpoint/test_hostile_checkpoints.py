@@ -22,7 +22,9 @@ from tests.checkpoint.hostile import Case, sparse_file
 from tests.conftest import ROOT, small_weights
 
 SECONDS, GIBIBYTE = 2, 2**30
+"""Of a core: however busy the machine is, a case costs as many."""
 HANGS_AFTER = 60
+"""Seconds on a clock, in which a case that only waits has cost none."""
 NEVER_VALID = (
     *("not finite", "disagreeing", "operations", "runs code"),
     *("costly pickles", "large files", "no files", "made by objects", "names alike"),
@@ -81,7 +83,7 @@ def read(share: float, *kinds: str) -> list[dict[str, Any]]:
 
 
 def assert_harmless(cases: list[dict[str, Any]]) -> None:
-    """Each ended in a clear error or is a sound checkpoint, within 2 s and 1 GiB."""
+    """Each ended in a clear error or is a sound checkpoint, within 2 s of a core and 1 GiB."""
     for case in cases:
         assert case["outcome"] in ("error", "valid"), case
         assert case["outcome"] == "error" or case["kind"] not in NEVER_VALID, case
