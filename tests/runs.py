@@ -22,6 +22,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from tests.workers import fork_workers
+
 ROOT = Path(__file__).parent.parent
 TOO_LONG = 900
 """Seconds: no process that the tests start takes so long, on however slow a machine."""
@@ -150,6 +152,8 @@ def _run(
 
     if threads := variables.get("OMP_NUM_THREADS"):  # torch has read the one of its own start
         torch.set_num_threads(int(threads))
+    if any(one.startswith("-n") for one in given):
+        fork_workers()
     try:
         status = main(given)
     except SystemExit as exit_:

@@ -307,11 +307,12 @@ def test_the_exit_status(found, others, status, fail_on, expected):
     ["start:1", "collected:1", "setup:1", "setup:3", "call:1", "call:4", "teardown:2", "teardown:5",
      "reported:1", "reported:5", "finish:1"],
 )  # fmt: skip
-def test_a_worker_that_dies_never_leaves_a_claim_unjudged_and_0(tmp_path, point, show):
+def test_a_worker_that_dies_never_leaves_a_claim_unjudged_and_0(run_claims, tmp_path, point, show):
     path = tmp_path / "verdicts.json"
     seeds = [f"--checkpoint={CHECKPOINTS / f'seed{seed}.safetensors'}" for seed in (1, 2)]
     plugin = ("-p", "tests.cluster.worker_killer", "-n", "2")
-    run = run_in_a_process(OV, *plugin, *seeds, "--verdicts", path, WORKER_DIES_AT=point)
+    given = (OV, *plugin, *seeds, "--verdicts", path)
+    run = run_claims(*given, WORKER_DIES_AT=point, PYTHONPATH=str(ROOT))
     verdicts = [found["verdict"] for found in run.claims.values() if "verdict" in found]
     judged = sum(verdict in ("holds", "refuted") for verdict in verdicts)
     show(f"worker killed at {point}", f"exit status {run.status}, {judged} of 10 claims judged")
