@@ -40,12 +40,12 @@ DIFFERENT = CHECKPOINTS / "refuted/seed5.safetensors"
 REAL = ROOT.parent / "shared/checkpoints/min_int_model.pt"
 QK = "claims/min_of_two/test_qk_circuit.py"
 LONGEST = (
-    "test_kill_matrix.py",
-    "test_real_model.py",
-    "test_survey.py",
-    "test_certificates.py",
-    "test_where.py",
+    *("test_cluster.py", "test_real_model.py", "test_kill_matrix.py", "test_pages.py"),
+    *("test_survivors.py", "test_wheel.py", "test_hostile_checkpoints.py", "test_certified.py"),
+    *("test_exact.py", "test_gate.py", "test_runs.py", "test_survey.py", "test_certificates.py"),
+    *("test_where.py", "test_new.py"),
 )
+"""The files that take longest, the longest first: what starts last should end soon."""
 CPU = torch.device("cpu")
 
 
@@ -69,7 +69,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileSche
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: item.path.name not in LONGEST)
+    last = len(LONGEST)
+    rank = {name: at for at, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(item.path.name, last))
 
 
 @pytest.fixture(scope="session", autouse=True)
