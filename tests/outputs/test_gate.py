@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from mechanistic_claims.verdict.verdict import held_to
 from models.min_of_two import FAMILY
 from models.min_of_two.weights import canonical_weights
 from tests.conftest import CHECKPOINTS, QK, ROOT, subject_of
-from tests.runs import run_in_a_process, verdicts_in
+from tests.runs import KNOWN, done, pytest_main, run_in_a_process, started, verdicts_in
 
 OV = "claims/min_of_two/test_ov_circuit.py"
 GAP = "test_attention_on_the_min_at_a_gap[2-0.75]"
@@ -118,19 +119,17 @@ def test_a_killed_run_leaves_the_earlier_file(tmp_path):
 
 @pytest.mark.slow
 def test_an_interrupted_run_fails_and_says_what_was_not_judged(tmp_path):
-    path = tmp_path / "verdicts.json"
+    path, output = tmp_path / "verdicts.json", tmp_path / "output"
+    output.touch()
     checkpoints = ["--checkpoint", str(CHECKPOINTS / "*.safetensors")]
-    command = [sys.executable, "-m", "pytest", "claims/", "--verdicts", str(path), *checkpoints]
-    process = subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    for line in process.stdout:
-        if line.startswith("checkpoints: 1 done"):
-            process.send_signal(signal.SIGINT)
-            break
-    output = process.stdout.read()
-    assert process.wait() == pytest.ExitCode.INTERRUPTED
-    assert "selected claims have no verdict" in output
+    command = [*KNOWN, "claims/", "--verdicts", str(path), *checkpoints]
+    process = started(pytest_main, *command, output=str(output), errors=str(output))
+    while "checkpoints: 1 done" not in output.read_text():
+        assert process.is_alive(), output.read_text()
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGINT)
+    assert done(process) == pytest.ExitCode.INTERRUPTED
+    assert "selected claims have no verdict" in output.read_text()
     assert json.loads(path.read_text())["unjudged"]
 
 
