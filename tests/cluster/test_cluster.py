@@ -226,7 +226,7 @@ def test_what_kills_every_worker_is_no_verdict():
 
 
 @pytest.mark.slow
-def test_checkpoints_of_two_models(two_models, tmp_path):
+def test_checkpoints_of_two_models(run_claims, two_models, tmp_path):
     """Each is held to the claims of its own; what a .gitignore names is on the nodes all the same.
 
     successor can't be built without the .pt file that it ships.
@@ -245,14 +245,13 @@ def test_checkpoints_of_two_models(two_models, tmp_path):
     given = [f"--checkpoint=runs/{name}" for name in files]
     runs = {}
     for name, more in {"here": ["-n", "0"], "cluster": ["--cluster"]}.items():
-        runs[name] = run_in_a_process(
-            *("claims", *given, *more, f"--verdicts={tmp_path / name}.json"), cwd=project
-        )
+        written = f"--verdicts={tmp_path / name}.json"
+        runs[name] = run_claims("claims", *given, *more, written, cwd=project)
     here, there = runs.values()
     assert there.status == here.status == 1, there.output
     assert verdicts_of(tmp_path / "cluster.json") == verdicts_of(tmp_path / "here.json")
     assert "error" not in {claim["verdict"] for claim in here.claims.values()}
     assert "checkpoints: 3 done, 2 refuted or in error, 0 left" in there.output
-    none = run_in_a_process("claims", "--checkpoint=runs/other.pt", "--cluster", cwd=project)
+    none = run_claims("claims", "--checkpoint=runs/other.pt", "--cluster", cwd=project)
     assert none.status == pytest.ExitCode.USAGE_ERROR
     assert "of none of the models whose claims are selected" in none.output
