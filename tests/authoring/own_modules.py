@@ -6,7 +6,7 @@ import torch
 from einops import rearrange
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.nn.functional import scaled_dot_product_attention
+from torch.nn.functional import gelu, scaled_dot_product_attention
 
 TOKENS, CONTEXT, WIDTH, HEADS, LAYERS = 11, 6, 8, 2, 2
 
@@ -93,6 +93,36 @@ class OwnNames(nn.Module):
             x = x + block.attention(block.norm1(x))
             x = x + block.ff(block.norm2(x))
         logits: Tensor = self.head(self.norm(x))
+        return logits
+
+
+class OddNames(nn.Module):
+    """Names that no word tells: norms, what mixes heads, the last norm, an MLP without a module."""
+
+    def __init__(self) -> None:
+        super().__init__()
+
+        def block() -> nn.ModuleDict:
+            return nn.ModuleDict({
+                "norm_a": nn.LayerNorm(WIDTH),
+                "attn": Attention(("to_qkv",), "mix", bias=True),
+                "norm_m": nn.LayerNorm(WIDTH),
+                "up": nn.Linear(WIDTH, 32),
+                "down": nn.Linear(32, WIDTH),
+            })  # fmt: skip
+
+        self.tokens, self.places = nn.Embedding(TOKENS, WIDTH), nn.Embedding(CONTEXT, WIDTH)
+        self.layers = nn.ModuleList(block() for _ in range(LAYERS))
+        self.before_end, self.head = nn.LayerNorm(WIDTH), nn.Linear(WIDTH, TOKENS)
+        for block in self.layers:
+            block.attn.tril = block.attn._buffers.pop("bias")
+
+    def forward(self, tokens: Int[Tensor, "input position"]) -> Float[Tensor, "input position x"]:
+        x = self.tokens(tokens) + self.places.weight[: tokens.shape[1]]
+        for block in self.layers:
+            x = x + block.attn(block.norm_a(x))
+            x = x + block.down(gelu(block.up(block.norm_m(x))))
+        logits: Tensor = self.head(self.before_end(x))
         return logits
 
 

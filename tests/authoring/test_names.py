@@ -10,12 +10,13 @@ from torch import Tensor, nn
 
 from mechanistic_claims.authoring.guessed import guessed
 from mechanistic_claims.model.conventions import NANOGPT
-from tests.authoring.own_modules import CONTEXT, TOKENS, Encoder, NanoGPT, OwnNames
+from tests.authoring.own_modules import CONTEXT, TOKENS, Encoder, NanoGPT, OddNames, OwnNames
 from tests.authoring.test_new import new, require_it_runs
 from tests.runs import run_in_a_fork
 
 GUESSED = {
     "own": (OwnNames, ["--mlp=gelu", "--heads=2"]),
+    "odd": (OddNames, ["--mlp=gelu", "--heads=2"]),
     "encoder": (Encoder, ["--mlp=relu", "--heads=2", "--bidirectional"]),
 }
 
@@ -119,6 +120,60 @@ def test_what_can_not_be_told_is_said_of_none():
     assert guesses.unknown == ["gate.weight", "head.weight", "out.weight", "h.{}.attn.scale"]
     known = shapes_of(*(name.format(0) for name in NANOGPT), "blocks.0.attn.W_Q")
     assert not guessed(known).sizes
+
+
+def of_a_layer(**changes: list[int]) -> dict[str, Tensor]:
+    """An embedding and a layer of an MLP of 16 neurons; no word tells what isn't q, k or v."""
+    known = {"q": [4, 4], "k": [4, 4], "v": [4, 4]}
+    shapes = {f"attn.{name}": shape for name, shape in known.items()}
+    shapes |= {"attn.mix": [4, 4], "one": [4], "two": [4], "wide": [16, 4], "narrow": [4, 16]}
+    tensors = {f"h.0.{name}.weight": torch.ones(shape) for name, shape in shapes.items()}
+    tensors["tok.weight"] = torch.ones(7, 4)
+    return tensors | {name: torch.ones(shape) for name, shape in changes.items()}
+
+
+def left(tensors: dict[str, Tensor]) -> dict[str, object]:
+    """What weights are guessed to be that words don't tell."""
+    words = ("mix", "one", "two", "wide", "narrow", "a", "b", "c", "d")
+    found = {n.removesuffix(".weight"): of for n, (of, _) in guessed(tensors).found.items()}
+    return {last: of for name, of in found.items() if (last := name.split(".")[-1]) in words}
+
+
+def test_what_words_do_not_tell_is_what_is_left():
+    """Biases go with their weights, and must fit too."""
+    of = "blocks.{}."
+    mlp = {"wide": f"{of}mlp.W_in", "narrow": f"{of}mlp.W_out"}
+    norms, mix = {"one": f"{of}ln1.w", "two": f"{of}ln2.w"}, {"mix": f"{of}attn.W_O"}
+    assert left(of_a_layer()) == norms | mlp | mix
+    biased = guessed(of_a_layer(**{"h.0.attn.mix.bias": [4], "h.0.wide.bias": [16]})).found
+    assert biased["h.{}.attn.mix.bias"] == (f"{of}attn.b_O", "d_model -> d_model")
+    assert biased["h.{}.wide.bias"][0] == f"{of}mlp.b_in"
+    assert left(of_a_layer(**{"h.0.wide.bias": [15]})) == norms | mix | {"narrow": mlp["narrow"]}
+    apart = {name.replace("attn.q", "attn.a"): t for name, t in of_a_layer().items()}
+    assert left(apart) == norms | mlp | {"a": f"{of}attn.W_Q"} | mix
+    ends = {"a.weight": [9, 4], "b.weight": [4], "c.weight": [7, 4], "c.bias": [7]}
+    outside = {"a": "pos_embed.W_pos", "b": "ln_final.w", "c": "unembed.W_U"}
+    assert left(of_a_layer(**ends)) == norms | mlp | mix | outside
+
+
+@pytest.mark.parametrize(
+    ("more", "untold"),
+    [
+        ({"h.0.three.weight": [4]}, ["one", "two", "three"]),
+        ({"h.0.gate.weight": [16, 4]}, ["wide", "gate"]),
+        ({"h.0.attn.gate.weight": [4, 4]}, ["attn.mix", "attn.gate"]),
+        ({"h.0.narrow.weight": [4, 15]}, ["one", "two", "wide", "narrow"]),
+        ({"h.0.scale": [1]}, ["scale"]),
+    ],
+    ids=["vectors", "a gate", "square ones", "no way back", "a number"],
+)
+def test_what_is_left_can_be_ambiguous(more, untold):
+    """As many as there are parts, or none of them is said; nor is it where no width is known."""
+    unknown = [
+        name.removeprefix("h.{}.").removesuffix(".weight")
+        for name in guessed(of_a_layer(**more)).unknown
+    ]
+    assert unknown == untold
 
 
 def test_masks_are_no_weights():
