@@ -8,6 +8,7 @@ import torch
 from mechanistic_claims.measurement.cases import plain
 from mechanistic_claims.model.components import head, neurons
 from mechanistic_claims.model.components import site as a_site
+from mechanistic_claims.model.sites import no_site
 from tests.measurement.by_hand import (
     KINDS,
     OF_ALL,
@@ -24,6 +25,10 @@ from tests.measurement.by_hand import (
 )
 from tests.plain_transformer import POSITIONS, Kind, Questions
 
+USUAL = ", ".join(
+    f"blocks.0.{name}"
+    for name in ("hook_resid_post", "attn.hook_z", "attn.hook_pattern", "hook_mlp_out")
+)
 pytestmark = pytest.mark.usefixtures("few_inputs_at_a_time")
 
 
@@ -190,3 +195,32 @@ def test_units_of_a_site_are_what_is_there():
     refused("no [input position u", lambda: intervene.ablate(of_heads, "zero", "answers").logits)
     middle = a_site("blocks.0.hook_resid_mid")
     refused("the residual stream goes on", lambda: intervene.ablate(middle, "zero"))
+
+
+class Steps:
+    """A model of four hooks."""
+
+    hook_dict = dict.fromkeys(f"steps.{step}" for step in range(4))
+
+    def run_with_hooks(self, input, fwd_hooks):
+        return input
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ("blocks.1.attn.hook_zz", "it has blocks.1.attn.hook_z, blocks.1.attn.hook_"),
+        ("blocks.7.hook_resid_post", "it has blocks.0.hook_resid_post, blocks.0.hook_resid_pre, "),
+        ("hook_z", ", blocks.0.attn.hook_z and "),
+        ("resid", f"it has {USUAL} and "),
+        ("blocks.1.quantity", f"it has {USUAL.replace('s.0', 's.1')} and "),
+    ],
+)
+def test_a_site_that_is_not_there_is_told_by_its_nearest(asked, said):
+    """In its layer, or by the usual ones."""
+    activations = model_of(KINDS["MLP and LayerNorm"]).activations
+    refused(said, lambda: activations.read(asked))
+
+
+def test_a_model_without_the_usual_sites_is_told_by_its_first():
+    assert no_site(Steps(), "x").endswith(": it has steps.0, steps.1, steps.2 and 1 more.")
