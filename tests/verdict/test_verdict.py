@@ -45,6 +45,14 @@ def test_bounds(bound, holds, margin_, text):
     assert str(verdict.bound) == text
 
 
+@pytest.mark.parametrize("excluded", [False, True])
+def test_a_bound_the_wrong_way_round_is_an_error(excluded):
+    """It would refute everything, or let every rival hold."""
+    with pytest.raises(CannotJudge, match=r"smaller number first: within=\(0.5, 1\)"):
+        held_to(0.75, within=(1, 0.5), excluded=excluded)
+    assert held_to(0.5, within=(0.5, 0.5), excluded=excluded).holds is not excluded
+
+
 @pytest.mark.parametrize("measured", [float("nan"), float("inf"), -float("inf")])
 @pytest.mark.parametrize("bound", [{"at_least": 0.5}, {"at_most": 0.5}, {"within": (0, 1)}])
 def test_what_is_no_number_is_an_error(measured, bound):
