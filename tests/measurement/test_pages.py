@@ -25,6 +25,7 @@ from mechanistic_claims.measurement.pictures import (
     with_exceptions,
 )
 from mechanistic_claims.model.task import Picture
+from tests.measurement.by_hand import refused
 from tests.measurement.svg import Shown
 
 MAP = Heatmap("A map", torch.tensor([[0.0, 1.0, 2.0], [3.0, 4.0, 8.0]]), "row", "column", "nats")
@@ -93,6 +94,29 @@ def test_few_marks_are_rings_and_many_are_dots_in_their_cells():
     clear = dots[..., 3] == 0
     assert clear.sum() == 8100 - 899
     assert not clear[1::3, 1::3].ravel()[1:].any()
+
+
+@pytest.mark.parametrize("shape", [(3, 2), (2, 4), (6,)])
+def test_marks_of_a_map_are_of_its_cells(as_for_users, shape):
+    """Else they would be drawn outside it."""
+    refused(
+        f"marked of Heatmap is [{' '.join(map(str, shape))}], expected [2 3]",
+        lambda: replace(MAP, marked=torch.ones(shape).bool()),
+    )
+
+
+def test_marks_of_a_row_are_of_its_tokens_or_steps(as_for_users):
+    row = Row("", torch.arange(4.0), "token", "")
+    for count in (3, 4):
+        marked = torch.zeros(count).bool()
+        marked[-1] = True
+        ((x, _, _),) = Shown(replace(row, marked=marked)).circles(MARK)
+        assert x == pytest.approx(at(Shown(row), str(count - 1))[0], abs=0.1)
+    for count in (2, 5):
+        refused(
+            f"marked of Row is [{count}], expected [4] or [3]",
+            lambda of=count: replace(row, marked=torch.ones(of).bool()),
+        )
 
 
 def test_exceptions_are_where_it_is_false():

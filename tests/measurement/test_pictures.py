@@ -12,6 +12,7 @@ import torch
 from mechanistic_claims.errors import NothingMeasured
 from mechanistic_claims.measurement.pictures import MARK
 from mechanistic_claims.measurement.pictures_of_heads import DOT, LINES, Attention, Beside
+from tests.measurement.by_hand import refused
 from tests.measurement.svg import Shown
 
 CAUSAL = torch.tensor([[[1.0, 0.0, 0.0], [0.25, 0.75, 0.0], [0.0, 0.5, 0.5]]])
@@ -84,6 +85,20 @@ def test_heads_fill_rows_of_a_page_that_is_wider_than_high(count, rows):
     shown = Shown(Attention("", torch.ones(count, 1, 1)))
     assert len(told(shown, upright=False)) == rows
     assert len(told(shown, upright=True)) == count / rows
+
+
+def test_inputs_are_no_heads(as_for_users):
+    """As the pattern of a head is, which has a first axis too; marks are of its other two."""
+    Attention("", torch.ones(64, 2, 2))
+    refused(
+        "this is of 2,000 heads, more than the 64 that a picture has room for. If these are "
+        "inputs, take the pattern of one of them, pattern[0]",
+        lambda: Attention("", torch.ones(2000, 2, 2)),
+    )
+    refused(
+        "marked of Attention is [1 3 3], expected [3 3]",
+        lambda: Attention("", CAUSAL, marked=CAUSAL > 0),
+    )
 
 
 def test_of_many_tokens_some_are_told_at_equal_distances():
