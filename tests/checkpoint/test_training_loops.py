@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import numpy
@@ -203,6 +204,26 @@ def test_stacked_heads_are_as_many_as_the_file_says(tmp_path):
     torch.save(two, tmp_path / "saved.pt")
     with pytest.raises(CheckpointError, match="it says n_heads = '2 or 3'"):
         read_checkpoint(tmp_path / "saved.pt", "min_of_two", FAMILY)
+
+
+def test_stacked_heads_are_as_many_as_the_family_says(tmp_path):
+    """Unless the file has another number that fits as well."""
+    family = replace(FAMILY, heads=2)
+    bridge = bridge_state_dict(small_weights(d_model=6))
+
+    def read(weights, **beside):
+        torch.save({"model": weights, **beside}, tmp_path / "saved.pt")
+        checkpoint = read_checkpoint(tmp_path / "saved.pt", "min_of_two", family)
+        return family.reading.canonical(checkpoint)
+
+    for beside in ({"n_head": 2}, {"n_head": 4}, {"n_head": 3, "n_heads": 1}, {"lr": 3}):
+        assert read(bridge, config=beside)["blocks.0.attn.W_Q"].shape == (2, 6, 3)
+    said = "it says 3 heads beside the weights, and FAMILY says heads=2; the 6 rows of blocks.0"
+    with pytest.raises(CheckpointError, match=said) as told:
+        read(bridge, config={"n_head": 3})
+    assert "Write heads=3 in FAMILY, or take the number out of the file" in str(told.value)
+    apart = read(bridge)
+    assert read(apart, config={"n_head": 3}).keys() == apart.keys(), "their shapes tell it"
 
 
 def test_what_a_loop_keeps_beside_the_weights_may_be_much(tmp_path):
