@@ -82,7 +82,7 @@ def test_names_are_guessed_and_held_to_the_module(tmp_path, kind):
     family = tmp_path / "models/mine/__init__.py"
     swapped = {"W_Q": "W_K", "W_K": "W_Q", "b_Q": "b_K", "b_K": "b_Q"}
     text = re.sub("|".join(swapped), lambda found: swapped[found[0]], family.read_text())
-    family.write_text(text)
+    family.write_text(text + "# of another size, or what Python has compiled would be run\n")
     run = run_in_a_fork("claims/mine", cwd=tmp_path)
     assert run.status == 1
     assert "it is not run as its own module ran it" in run.output
