@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 
 import pytest
 import torch
@@ -20,6 +21,8 @@ GUESSED = {
     "encoder": (Encoder, ["--mlp=relu", "--heads=2", "--bidirectional"]),
 }
 
+slow = partial(pytest.param, marks=pytest.mark.slow)
+
 
 def trained(make: type[nn.Module], *arguments: bool) -> nn.Module:
     """With weights that are far from those of an initialization, so that each of them matters."""
@@ -36,7 +39,7 @@ def expected_of(module: nn.Module) -> dict[str, Tensor]:
         return {"inputs": tokens, "logits": module(tokens)}
 
 
-@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("bias", [True, slow(False)])
 def test_nanogpt_is_known(tmp_path, bias):
     """With the heads that stand beside the weights, and the mask in each layer."""
     module = trained(NanoGPT, bias)
@@ -62,7 +65,7 @@ def test_transposed_weights_are_none_of_nanogpt(tmp_path):
     ) in done.stderr
 
 
-@pytest.mark.parametrize("kind", GUESSED)
+@pytest.mark.parametrize("kind", [kind if kind == "own" else slow(kind) for kind in GUESSED])
 def test_names_are_guessed_and_held_to_the_module(tmp_path, kind):
     """They are written only where the module's own answers are there, and refused where not its."""
     make, said = GUESSED[kind]

@@ -76,6 +76,7 @@ def test_inputs_that_are_no_tokens(project, images, capsys):
     assert main(["again", *images[1:], "--expects=elsewhere.pt"]) == 0
 
 
+@pytest.mark.slow
 def test_inputs_that_it_does_not_run(project, images, capsys):
     flat = torch.load("brightness.pt.expected")
     flat["inputs"] = flat["inputs"].flatten(1)
