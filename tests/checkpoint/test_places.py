@@ -98,7 +98,7 @@ def test_a_run_says_where_the_weights_were(tmp_path, run_claims):
     part, given = "claims/min_of_two/test_behavior.py", f"--checkpoint={tmp_path}/saved.ckpt"
     run = run_claims(part, given, "--weights=ema")
     assert run.status == 0, run.output
-    said = "weights at ema; passed over: model (dict), epoch (int)"
+    said = "weights at ema; ignored: model (dict), epoch (int)"
     assert said in run.output
     assert {claim["source"] for claim in run.claims.values()} == {said}
     run = run_claims(part, given)

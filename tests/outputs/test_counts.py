@@ -70,8 +70,8 @@ def test_on_the_first_page(judged):
     model = Model(survey, run.claims, History())
     assert summary.counts(model) == (
         "4 of 9 claims hold (1 precondition, which an untrained model passes too; 1 rival "
-        "excluded; 1 sentence thought to be overstated), 1 refuted as expected (told too "
-        "strongly), 2 say little, 1 refuted, 1 could not be judged"
+        "excluded; 1 sentence thought to be overstated), 1 refuted as expected "
+        "(overstated), 2 say little, 1 refuted, 1 could not be judged"
     )
     html = first_page(run, History(), templates())
     assert "1 selected claim gave no verdict" in html
