@@ -23,12 +23,14 @@ from mechanistic_claims.model.components import (
     positions,
 )
 from mechanistic_claims.model.family import Parts
+from mechanistic_claims.model.hooked import HookedModule, answers_of
 from mechanistic_claims.model.sites import Sites
 from tests.measurement.by_hand import refused
 from tests.model.counting import (
     LENGTH,
     WEIGHTS,
     Adder,
+    Brightness,
     Counter,
     Ones,
     Rooted,
@@ -291,3 +293,19 @@ def test_a_name_that_is_no_hook_of_a_family_of_ones_own(counter):
     parts = replace(counter.parts, model=Rooted().eval())
     said = "there is no site hook_one in this model: it has hook_ones."
     refused(said, lambda: Activations(parts).read("hook_one"))
+
+
+def test_an_image_has_no_positions():
+    """Though its first axis is as long as logits are: [input logit] is asked as wholes."""
+
+    class Bright:
+        answer_positions = (0,)
+        is_sample = True
+        inputs = torch.rand(3, 1, 2, 2)
+        labels = torch.zeros(3, dtype=torch.long)
+
+    network, task = HookedModule(Brightness().eval()), Bright()
+    said = "logits are [input logit], and inputs [input 1 2 2], so the task's answer_positions"
+    refused(said, lambda: answers_of(network, task))
+    task.answer_positions = None
+    assert answers_of(network, task) == 2
