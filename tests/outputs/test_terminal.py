@@ -178,11 +178,22 @@ def test_a_limit_that_alone_refutes_is_told():
     lines = told(record(heading=Heading.REFUTED, margin=-0.02, domain=drawn))
     said = " ".join(" ".join(lines[3:5]).split())
     assert said == f"not established, draw more: the limit is 0.97: {drawn}"
-    assert lines[-1] == "of what is drawn the 99.9 % limit is held to the bound"
+    of_all = "of 100 draws, or as many as it says, the 99.9 % limit is held to the bound"
+    assert lines[-1] == of_all
     on_its_bound = record(heading=Heading.REFUTED, measured=0.99, margin=-0.02, domain=drawn)
     assert told(on_its_bound)[3].strip().startswith("not established, draw more: the limit is 0.97")
     refuted_anyway = record(heading=Heading.REFUTED, measured=0.5, margin=-0.6, domain=drawn)
     assert not any("the limit is" in line for line in told(refuted_anyway))
+
+
+def test_a_claim_of_other_draws_than_most_says_of_how_many():
+    usual, fewer = (f"sampled ({draws:,} draws, 99.9% limit)" for draws in (4096, 1012))
+    some = record("It is right on those that it answers.", domain=fewer)
+    lines = told(record(domain=usual), record(domain=usual), some, record(domain="exhaustive"))
+    assert [line for line in lines if "draws" in line] == [
+        next(line for line in lines if line.endswith("on those that it answers. (of 1,012 draws)")),
+        "of 4,096 draws, or as many as it says, the 99.9 % limit is held to the bound",
+    ]
 
 
 def test_colour_changes_no_letter():
