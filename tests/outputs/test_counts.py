@@ -16,7 +16,7 @@ from mechanistic_claims.outputs.report.judged import read_run
 from mechanistic_claims.outputs.report.model import Model
 from mechanistic_claims.outputs.report.staging import STATUSES
 from mechanistic_claims.outputs.report.words import templates
-from tests.verdict.test_writing_claims import in_project
+from tests.verdict.written import in_project
 
 pytestmark = pytest.mark.slow
 LEARNED = "0.5 if circuits.ov().matrix.std() > 1 else 0.0"

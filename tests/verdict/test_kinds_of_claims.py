@@ -17,7 +17,7 @@ from mechanistic_claims.verdict.headings import Heading
 from mechanistic_claims.verdict.judging import require_change
 from mechanistic_claims.verdict.record import Told
 from mechanistic_claims.verdict.verdict import held_to
-from tests.verdict.test_writing_claims import in_project
+from tests.verdict.written import in_project
 
 TRAINED = "circuits.ov().matrix.std() > 1"
 CLAIM = '''
