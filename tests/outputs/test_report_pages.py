@@ -1,4 +1,4 @@
-"""What stands on the report's pages: verdicts, claims, margins over checkpoints."""
+"""What stands on the report's pages: verdicts and claims."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ from dataclasses import replace
 import pytest
 
 from claims import min_of_two
-from mechanistic_claims.errors import CannotJudge
 from mechanistic_claims.measurement.domain import Domain, Measured
 from mechanistic_claims.outputs.report import summary
 from mechanistic_claims.outputs.report.claim_page import claim_page
 from mechanistic_claims.outputs.report.first_page import first_page
-from mechanistic_claims.outputs.report.history import History, Point, read_history
+from mechanistic_claims.outputs.report.history import History
 from mechanistic_claims.outputs.report.judged import Claim, read_run
 from mechanistic_claims.outputs.report.model import Model
 from mechanistic_claims.outputs.report.staging import stage
@@ -300,41 +299,3 @@ def test_the_tree_tells_the_story(run, tmp_path):
     said = (tmp_path / "staged" / "environment.properties").read_text()
     for wanted in ("seed5.safetensors", "40,000 inputs, float32 on cpu", "sha256=", "torch="):
         assert wanted in said
-
-
-def test_the_history_knows_a_run_once(run, tmp_path):
-    once = History().with_run(run)
-    assert once.with_run(run).lines == once.lines
-    once.write(tmp_path / "history.jsonl")
-    assert read_history(tmp_path / "history.jsonl").lines == once.lines
-    claim = next(claim for claim in run.claims if CLAIM in claim.told.claim)
-
-    def points(**before: object) -> list[Point]:
-        earlier = [{**line, "finished": "2020", **before} for line in once.lines]
-        return History(earlier).with_run(run).of("min_of_two", claim.told.claim)
-
-    (again,) = points(margins={})
-    assert again.margin == claim.record.verdict.margin
-    assert [point.finished for point in points(sha256="another")] == ["2020", run.finished]
-
-
-def test_a_margin_over_checkpoints_is_on_both_pages(run):
-    now = History().with_run(run)
-    before = [{**line, "finished": "2020", "checkpoint": "old.pt"} for line in now.lines]
-    both = History([*before, *now.lines])
-    html = first_page(run, both, templates())
-    assert "Margins over 2 checkpoints" in html
-    assert "From old.pt to" in html
-    claim = run.claims[0]
-    points = both.of("min_of_two", claim.told.claim)
-    assert "Margin over 2 checkpoints" in claim_page(claim, points, templates())
-
-
-@pytest.mark.parametrize(
-    "changed", [{"schema": "other"}, {"margins": {"a": "0.5"}}, {"margins": []}, {"sha256": []}]
-)
-def test_a_history_of_something_else_is_refused(run, tmp_path, changed):
-    (line,) = History().with_run(run).lines
-    (tmp_path / "history.jsonl").write_text(json.dumps(line | changed))
-    with pytest.raises(CannotJudge, match="line 1: not of a history of claims"):
-        read_history(tmp_path / "history.jsonl")
