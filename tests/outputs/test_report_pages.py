@@ -299,3 +299,16 @@ def test_the_tree_tells_the_story(run, tmp_path):
     said = (tmp_path / "staged" / "environment.properties").read_text()
     for wanted in ("seed5.safetensors", "40,000 inputs, float32 on cpu", "sha256=", "torch="):
         assert wanted in said
+
+
+def test_a_claim_without_a_verdict_is_in_the_tree(run, tmp_path):
+    lost = [f"claims/min_of_two/test_errors.py::test_it[<{number}>]" for number in range(2)]
+    stage(replace(run, unjudged=lost), tmp_path / "staged", lambda claim: "<p></p>")
+    found = [json.loads(path.read_text()) for path in (tmp_path / "staged").glob("*-result.json")]
+    leaves = [one for one in found if one["titlePath"] == ["min_of_two", "no verdict"]]
+    leaves.sort(key=lambda one: one["start"])
+    assert [one["name"] for one in leaves] == ["test_it[<0>]", "test_it[<1>]"]
+    assert {one["status"] for one in leaves} == {"broken"}
+    assert "test_it[&lt;0&gt;] gave no verdict" in leaves[0]["descriptionHtml"]
+    assert len(found) == len(run.claims) + 2
+    assert max(one["start"] for one in found) == leaves[-1]["start"]
