@@ -76,9 +76,23 @@ def test_a_pattern_that_was_read_may_be_set(subject):
 
 
 def test_a_position_may_be_a_number(subject):
-    attend, each = subject.intervene.attend, torch.full((INPUTS * POSITIONS,), 2)
-    assert torch.equal(attend({head(0, 0): 2}).logits, attend({head(0, 0): each}).logits)
+    attend, each = subject.intervene.attend, torch.zeros(INPUTS * POSITIONS, dtype=torch.long)
+    assert torch.equal(attend({head(0, 0): 0}).logits, attend({head(0, 0): each}).logits)
     refused("attend: position 6 of inputs of 6", lambda: attend({head(0, 0): 6}).logits)
+
+
+@pytest.mark.parametrize("attention", ["causal", "bidirectional"])
+def test_no_head_is_given_what_its_mask_hides(attention):
+    """Of a position, counted from the end too, and of a pattern, at the first answer that can't."""
+    with torch.no_grad():
+        subject = Kind(layers=1, attention=attention).subject(everywhere())
+    even = torch.full((INPUTS * POSITIONS, POSITIONS), 1 / POSITIONS).double()
+    for given, where in ((2, 2), (-1, POSITIONS - 1), (even, 1)):
+        attended = subject.intervene.attend({head(0, 0): given})
+        if attention == "causal":
+            refused(f"position {where} comes after 0, where", lambda run=attended: run.logits)
+        else:
+            assert not torch.equal(attended.logits, subject.activations.logits)
 
 
 def test_one_direction_is_that_of_every_case(subject):
@@ -95,7 +109,7 @@ def test_sources_are_of_inputs(subject):
 
 @pytest.mark.parametrize("at", [0, [0], "answer"])
 def test_where_an_edit_may_be(subject, at, as_for_users):
-    said = f"at={at!r}: expected 'every position', 'answers', or a tensor [input] or [input place]"
+    said = f"at={at!r}: expected 'every position', 'answers', a tensor [input] or [input place]"
     refused(said, lambda: subject.intervene.ablate(mlp(0), "zero", at))
     refused(said, lambda: subject.intervene.put("hook_embed", torch.zeros(20, 6, 8), at))
 

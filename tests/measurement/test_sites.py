@@ -183,7 +183,7 @@ def test_units_of_a_site_are_what_is_there():
     """Neurons by their layer and by their hook, and what attention writes by its hook."""
     subject = model_of(KINDS["MLP"])
     intervene, layer = subject.intervene, subject.parts.sites.layers[0]
-    for how, where in (("mean", "every position"), ("resample", "answers")):
+    for how, where in (("resample", "every position"), ("mean", "answers")):
         by_hook = intervene.ablate(a_site(layer.neurons, 1, 3), how, where)
         by_layer = intervene.ablate(neurons(0, 1, 3), how, where)
         assert torch.equal(plain(by_hook.logits), plain(by_layer.logits))

@@ -81,6 +81,75 @@ def test_a_role_is_patched_from_where_it_is_in_the_source(subject, at):
     assert torch.equal(found, by_mask(subject, MLP, expected, at))
 
 
+MASK = torch.arange(POSITIONS) <= ONE[:, None]
+"""Of each input another number of positions."""
+
+
+def test_an_edit_at_the_positions_of_a_mask(subject):
+    """A mean is one of all of them, and of two sets one that are weighed by their numbers."""
+    intervene, written = subject.intervene, subject.activations.read(MLP)
+    mean = written[MASK].mean(dim=0).expand_as(written)
+    for what, found, other in (
+        ("zero", intervene.ablate(mlp(0), "zero", MASK), torch.zeros_like(written)),
+        ("mean", intervene.ablate(mlp(0), "mean", drawn(MASK)), mean),
+        ("put", intervene.put(MLP, written.roll(1, dims=0), MASK), written.roll(1, dims=0)),
+    ):
+        expected = torch.where(MASK[..., None], other, written)
+        by_put = intervene.put(MLP, expected).logits
+        assert torch.allclose(plain(found.logits), by_put, rtol=0, atol=1e-12), what
+        assert not torch.equal(by_put, subject.activations.logits)
+    assert intervene.done[-1].startswith(f"values put at {MLP}")
+    assert any("(zero), at the positions of a mask" in one for one in intervene.done)
+    one_each = torch.arange(POSITIONS) == ONE[:, None]
+    by_mask_of_one = intervene.ablate(mlp(0), "mean", one_each).logits
+    assert torch.allclose(by_mask_of_one, intervene.ablate(mlp(0), "mean", ONE).logits)
+
+
+@pytest.mark.parametrize("how", ["resample", "mean over positions"])
+def test_a_mask_does_not_say_whose_a_position_is(subject, how):
+    said = "inputs have different numbers of these positions"
+    refused(f"{how}: {said}", lambda: subject.intervene.ablate(mlp(0), how, MASK))
+    refused(f"patch: {said}", lambda: subject.intervene.patch(mlp(0), SOURCE, MASK))
+
+
+@pytest.mark.parametrize("places", [ONE[:, None], TWO.sort(dim=1).values], ids=["one", "two"])
+def test_answers_are_a_role_as_any_other(subject, places):
+    """Where they stand elsewhere in each input, a mean and a source are of them, not of what stands
+    at the same position.
+    """
+    task, rows = everywhere(), torch.arange(INPUTS)[:, None].expand_as(places)
+    task.answer_positions = torch.stack([rows, places], dim=-1).reshape(-1, 2)
+    task.labels = torch.zeros(places.numel(), dtype=torch.long)
+    intervene = subject.intervene.on(task)
+    of_role = {
+        "patch": lambda at: intervene.patch(mlp(0), SOURCE, at),
+        "mean": lambda at: intervene.ablate(mlp(0), "mean", at),
+        "resample": lambda at: intervene.ablate(head(0, 1), "resample", at),
+        "cut": lambda at: intervene.cut(head(0, 1), mlp(0), "mean", at),
+    }
+    for what, run in of_role.items():
+        assert torch.equal(plain(run("answers").logits), plain(run(places).logits)), what
+    absolute = subject.activations.read(MLP)[SOURCE]
+    where_it_is = intervene.put(MLP, absolute, "answers").logits
+    assert not torch.equal(where_it_is, intervene.patch(mlp(0), SOURCE, "answers").logits)
+
+
+@pytest.mark.parametrize("at", [ONE, TWO, MASK], ids=["one", "two", "mask"])
+def test_an_edge_that_is_cut_at_positions(subject, at):
+    """What reads the stream there has another head's output, and every other position its own."""
+    intervene, read = subject.intervene, "blocks.0.mlp.hook_in"
+    written, stream = subject.activations.written(head(0, 1)), subject.activations.read(read)
+    of_each = torch.arange(INPUTS)[:, None], at.reshape(INPUTS, -1)
+    here = at.nonzero(as_tuple=True) if at.dtype == torch.bool else of_each
+    for how in ("zero", "mean"):
+        other = written.clone()
+        other[here] = 0 if how == "zero" else written[here].mean(dim=0)
+        expected = intervene.put(read, stream + other - written).logits
+        found = plain(intervene.cut(head(0, 1), mlp(0), how, at).logits)
+        assert torch.allclose(found, expected, rtol=0, atol=1e-12), how
+        assert not torch.equal(found, plain(subject.activations.logits))
+
+
 @pytest.mark.parametrize("how", ["zero", "mean", "resample"])
 def test_an_edit_that_nothing_reads_is_refused(subject, how):
     """After all answers, where attention is causal: by that no rival is excluded."""
@@ -100,8 +169,10 @@ def test_an_edit_that_nothing_reads_is_refused(subject, how):
 @pytest.mark.parametrize(
     ("at", "said"),
     [
-        (ONE + 1, "has not all of the positions in at: they count its second axis from 0"),
-        (ONE - 1, "has not all of the positions in at"),
+        (ONE + 1, "is [input 6 8], and at has position 6 of input 5: expected 0 to 5"),
+        (ONE - 1, "and at has position -1 of input 0: expected 0 to 5"),
+        (ONE[:, None] < 3, "at, for blocks.0.hook_mlp_out is 20 x 1, expected 20 x 6"),
+        (torch.zeros(INPUTS, POSITIONS, dtype=torch.bool), "at is a mask of no position"),
         (ONE[:5], "at, for blocks.0.hook_mlp_out is 5 x 1, expected 20 x 1"),
         (ONE.double(), "at is torch.float64: expected whole numbers"),
         (TWO[:, [0, 0]], "at has a position of an input twice"),
