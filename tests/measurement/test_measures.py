@@ -195,6 +195,25 @@ def test_variance_explained_of_draws_has_limits():
     assert 0.7 < found.low < found < found.high < 0.95
 
 
+def test_each_draw_weighs_the_same_in_what_is_explained():
+    """Whichever of the two is drawn: 40 pairs of draws with 1 and 3 cases, by 1/2 and 1/6."""
+    values = torch.tensor([4.0, 1.0, 2.0, 6.0]).repeat(40)
+    predicted = torch.tensor([3.0, 1.0, 1.0, 5.0]).repeat(40)
+    draw = (2 * torch.arange(40)[:, None] + torch.tensor([0, 1, 1, 1])).flatten()
+    mean = 4 / 2 + (1 + 2 + 6) / 6  # 3.5
+    spread = 0.25 / 2 + (6.25 + 2.25 + 6.25) / 6
+    off = 1 / 2 + (0 + 1 + 1) / 6
+    assert mean == 3.5
+    for one, other in (
+        (resting_on(values, draw), predicted),
+        (values, resting_on(predicted, draw)),
+        (resting_on(values, draw), resting_on(predicted, draw)),
+    ):
+        found = variance_explained(one, other)
+        assert float(found) == pytest.approx(1 - off / spread)
+        assert found.domain.draws == 80
+
+
 def test_variance_in_a_span_by_hand():
     """Of 3 e1 + 4 e2 the directions hold e1: 9 of 25; constants are no part of either."""
     one = torch.tensor([1.0, -1, 0, 0]) / math.sqrt(2)
