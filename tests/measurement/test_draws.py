@@ -48,6 +48,11 @@ def test_of_a_sample_everything_knows_its_draws():
             run.written(neurons(0, 1) + embedding),
         ):  # fmt: skip
             assert rests_on_inputs(of_inputs)
+    word = torch.ones(20)
+    assert rests_on_inputs(subject.activations.of_inputs(word))
+    for of, ask in (("inputs", "of_inputs"), ("cases", "of_cases")):
+        with pytest.raises(CannotJudge, match=rf"of_{of}: 200 rows, and there are \d+ {of}"):
+            getattr(subject.activations, ask)(word.repeat(10))
     of_all = KINDS["MLP"].subject(TASK)
     assert draws_of(of_all.activations.loss, of_all.activations.pattern(head(0, 0))) is None
 

@@ -114,7 +114,7 @@ def test_where_an_edit_may_be(subject, at, as_for_users):
     refused(said, lambda: subject.intervene.put("hook_embed", torch.zeros(20, 6, 8), at))
 
 
-def test_scores_of_the_field_are_means_over_their_rows(subject):
+def test_scores_of_the_field_are_means_over_their_rows(subject, as_for_users):
     activations, inputs = subject.activations, subject.task.inputs
     tokens = repeat(torch.tensor([1, 2, 1, 3, 2, 1]), "position -> input position", input=INPUTS)
     asked = everywhere()
@@ -133,6 +133,16 @@ def test_scores_of_the_field_are_means_over_their_rows(subject):
         found = again.by_head(score)
         assert found.shape == (INPUTS, 1, 2)
         assert (found[:, 0, 1] - expected).abs().max() < 1e-6
+    later = torch.arange(POSITIONS).expand(INPUTS, -1) > 2
+    found = again.by_head(attention_sink, later)[:, 0, 1]
+    assert (found - pattern[:, 3:, 0].mean(dim=1)).abs().max() < 1e-6
+    found = again.by_head(prefix_matching, where=later)[:, 0, 1]
+    matched = (pattern[:, 4, 2] + pattern[:, 5, 1] + pattern[:, 5, 3]) / 2
+    assert (found - matched).abs().max() < 1e-6
+    refused("by_head: where is 20 x 5, exp", lambda: again.by_head(previous_token, later[:, 1:]))
+    refused("has no row", lambda: again.by_head(previous_token, torch.zeros_like(later)))
+    of_own = lambda pattern, part: pattern[:, 3, 1]  # noqa: E731
+    refused("choose the rows in it", lambda: again.by_head(of_own, later))
     without = int(next(i for i, row in enumerate(inputs) if len(row.unique()) == POSITIONS))
     said = f"by_head: input {without} has no row for prefix_matching"
     refused(said, lambda: activations.by_head(prefix_matching))
@@ -172,5 +182,8 @@ def test_attention_to_a_set_of_positions(as_for_users):
     second = torch.tensor([[False, True]])
     assert attention_on(pattern, mask, second).tolist() == pytest.approx([0.2])
     assert attention_on(pattern, torch.tensor([[2, 1]])).tolist() == pytest.approx([0.4, 0.7])
-    said = "attention_on: the mask is 1 x 3 of torch.bool, and the pattern 1 x 2 x 3: expected"
-    refused(said, lambda: attention_on(pattern, mask[:, 0]))
+    of_input = torch.tensor([[False, True, True]])
+    assert attention_on(pattern, of_input).tolist() == pytest.approx([0.9, 0.8])
+    assert attention_on(pattern, of_input, torch.tensor([1])).tolist() == pytest.approx([0.8])
+    said = "attention_on: the mask is 1 x 2 of torch.bool, and the pattern 1 x 2 x 3: expected"
+    refused(said, lambda: attention_on(pattern, mask[:, 0, :2]))
