@@ -99,3 +99,14 @@ def test_nan_is_never_a_small_difference():
     for other in (torch.tensor([1.0, float("nan"), 1.0]), torch.tensor([float("nan"), 1.0, 1.0])):
         assert math.isnan(largest_difference(values, other))
         assert math.isnan(largest_difference(other, values))
+
+
+def test_weights_go_by_their_canonical_names_too(reference):
+    weights = reference.weights
+    assert torch.equal(weights["embed.W_E"], weights.W_E)
+    assert torch.equal(weights["unembed.W_U"], weights.W_U)
+    assert torch.equal(weights["blocks.0.attn.W_K"], weights.W_K[0])
+    for name in ("embed.W_U", "blocks.1.attn.W_K", "blocks.0.attn.W_E", "W_Q"):
+        said = rf'weights\["{name}"\]: expected one of .*, or weights.W_E'
+        with pytest.raises(CannotJudge, match=said):
+            weights[name]

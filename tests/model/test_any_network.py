@@ -71,8 +71,8 @@ def test_it_is_measured(counter):
 def test_tensors_by_name(counter):
     assert counter.weights["add"].dtype == torch.float64
     assert torch.equal(counter.weights["add"], WEIGHTS.double())
-    with pytest.raises(KeyError, match=r"W_E: expected one of add, readout.weight, readout.bias"):
-        counter.weights["W_E"]
+    said = 'weights["W_E"]: expected one of add, readout.weight, readout.bias'
+    refused(said, lambda: counter.weights["W_E"])
 
 
 def test_what_is_of_transformers_is_refused(counter):

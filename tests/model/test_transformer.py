@@ -158,14 +158,14 @@ def test_fits_tells_why_a_file_is_none_of_them(task):
     family, weights = kind.family(lambda *_: task), kind.weights()
     assert family.fits(checkpoint_of(weights)) == ""
     of_one_layer = {n: w for n, w in weights.items() if not n.startswith("blocks.1")}
-    assert (
-        "blocks.1.attn.W_K, blocks.1.attn.W_O, blocks.1.attn.W_Q and 13 more missing"
-        in family.fits(checkpoint_of(of_one_layer))
-    )
+    why = family.fits(checkpoint_of(of_one_layer))
+    assert "blocks.1.attn.W_K, blocks.1.attn.W_O, blocks.1.attn.W_Q and 13 more missing" in why
+    assert why.endswith("weights found): it has 1 layer, and FAMILY says layers=2.")
     of_three = weights | {n.replace("s.1", "s.2"): w for n, w in weights.items() if "s.1" in n}
-    assert "blocks.2.attn.W_O, blocks.2.attn.W_Q and 13 more unknown" in family.fits(
-        checkpoint_of(of_three)
-    )
+    why = family.fits(checkpoint_of(of_three))
+    assert "blocks.2.attn.W_O, blocks.2.attn.W_Q and 13 more unknown" in why
+    assert why.endswith(": it has 3 layers, and FAMILY says layers=2.")
+    assert "layers=2" not in family.fits(checkpoint_of(weights | {"other": weights["embed.W_E"]}))
     assert "ln1" in Kind(mlp="gelu").family(lambda *_: task).fits(checkpoint_of(weights))
     assert "mlp" in Kind(norm="LN").family(lambda *_: task).fits(checkpoint_of(weights))
     for name, wrong, said in (

@@ -297,7 +297,7 @@ def test_it_is_read_in_an_order_and_by_names(opened):
     cells = "return document.querySelectorAll('#first-page .cell:not(details *)').length"
     assert sum("margin " in name for name in found["link"]) == page.run(cells) > 0
     assert any(name.startswith("refuted: ") for name in found["link"])
-    assert {"claim", "A", "B", "holds on"} <= set(found["columnheader"])
+    assert {"claim", "A", "B", "keeps its bound on"} <= set(found["columnheader"])
     assert "The row of '=' has 2.0 times the range of any other row." in found["rowheader"]
 
 

@@ -80,7 +80,7 @@ def test_a_run_ends_with_its_survey(run):
     assert re.search(r"A 4: refutes none reference.safetensors, seed1.safetensors", output)
     assert re.search(r"B 1: 10 refuted seed5.safetensors", output)
     assert re.search(r"At a gap of 2, mean attention on +4 of 5 +0.122 1.000 +-0.14 .* \.X", output)
-    assert "On all of them: 46 claims (each of all such checkpoints on 0.251 or more" in output
+    assert "On all of them: 46 claims hold (each of all such checkpoints on 0.251 or more" in output
     assert max(map(len, output[output.index("= survey =") :].splitlines()[1:])) <= 100
 
 
@@ -102,7 +102,7 @@ def test_a_few_are_told_side_by_side(checkpoints):
     assert re.fullmatch(r"There is one attention head\. +\+0 +error *", lines[2])
     assert sum("✗" in line for line in lines) == 10
     assert lines[-4:-1] == [
-        f"On all of them: {len(one['claims']) - len(strong) - 11} claims",
+        f"On all of them: {len(one['claims']) - len(strong) - 11} claims hold",
         "  A refutes none reference.safetensors",
         "  B 10 refuted, 1 error seed5.safetensors",
     ]

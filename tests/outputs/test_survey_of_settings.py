@@ -83,7 +83,7 @@ def test_more_settings_than_have_room_are_said_to_be_more(checkpoints):
     print_surveys(console, settings)
     said = console.export_text()
     assert "and 22 more settings, told of above" in said
-    assert "On all of every setting: 1 claim" in said
+    assert "On all of every setting: 1 claim holds" in said
 
 
 def test_many_training_runs_are_told_together(checkpoints):

@@ -330,7 +330,7 @@ def test_where_an_untrained_model_does_better_it_is_said(numbers, bound, evidenc
         (
             0.91,
             {"at_least": 0.9},
-            "Claim what training makes different, as share(activations.correct & ~",
+            "Claim what training makes different, as mean(activations.correct * 1.0 -",
         ),
         (0.9, {"at_most": 0.95}, "Lower the bound below 0.921, or claim"),
         (0.93, {"at_most": 0.95}, "Claim what training makes different"),

@@ -82,7 +82,8 @@ def judged(tmp_path_factory):
     assert (failed, len(unbound)) == (wrong - unbound, 1)
     assert "1 hold, 0 refuted as expected, 2 refuted, 19 errors" in output
     written = (folder / "claims/min_of_two/test_new.py").read_text().splitlines()
-    return {names[test]: record for test, record in found.items()} | {"written": written}
+    beside = {"written": written, "output": " ".join(output.split())}
+    return {names[test]: record for test, record in found.items()} | beside
 
 
 @pytest.mark.parametrize(("line", "said"), NO_VERDICT.items())
@@ -100,6 +101,12 @@ def test_what_an_author_did_not_mean_to_raise_says_where(judged):
         assert said, judged[line]["error"]
         assert said[1] == kind
         assert judged["written"][int(said[2]) - 1].strip() == line
+
+
+def test_claims_that_one_error_befell_are_named(judged):
+    nan = judged["verdict(float('nan'), at_least=0)"]["error"]
+    named = ", ".join(["“A sentence about 0.3.”"] * 3)
+    assert f"error in {named}: {nan}" in judged["output"]
 
 
 @pytest.mark.parametrize("mark", ["@pytest.mark.xfail", "@pytest.mark.skip"])
