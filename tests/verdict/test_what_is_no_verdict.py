@@ -105,7 +105,7 @@ def test_what_an_author_did_not_mean_to_raise_says_where(judged):
 
 def test_claims_that_one_error_befell_are_named(judged):
     nan = judged["verdict(float('nan'), at_least=0)"]["error"]
-    named = ", ".join(["“A sentence about 0.3.”"] * 3)
+    named = ", ".join(["“A sentence about 0.3.”"] * 2)
     assert f"error in {named}: {nan}" in judged["output"]
 
 
