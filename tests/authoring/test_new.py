@@ -160,6 +160,31 @@ def test_what_a_file_does_not_tell_is_asked_for(tmp_path):
     assert done.returncode == 0, done.stderr
 
 
+def test_what_a_config_in_the_file_says_is_not_asked_for(tmp_path):
+    """As HookedTransformerConfig has it; what is not covered is told by its name."""
+    weights = weights_of(Names(2, "gelu", None, True))
+    config = {"act_fn": "gelu", "normalization_type": None, "attention_dir": "bidirectional"}
+    for name, said in (
+        ("mine", config),
+        ("tanh", config | {"act_fn": "gelu_new"}),
+        ("pre", config | {"normalization_type": "LNPre"}),
+        ("two", {"cfg": config, "other": {"act_fn": "relu"}}),
+    ):
+        torch.save({"config": said, "state_dict": weights}, tmp_path / f"{name}.pt")
+    done = new(tmp_path, "mine", "--checkpoint", "mine.pt")
+    assert done.returncode == 0, done.stderr
+    assert "2 layers of 2 heads each, bidirectional attention, an MLP (gelu)." in done.stdout
+    for name, given, asked in (
+        ("tanh", (), "--mlp relu, gelu or silu: gelu_new, which it says, is none of these"),
+        ("pre", (), "--norm none, if the model has none: it says LNPre, which has no weights"),
+        ("two", (), "--mlp relu, gelu or silu: it has MLPs, and does not tell their function"),
+        ("mine", ("--mlp=relu",), "--mlp relu, and it says act_fn = gelu: leave --mlp out"),
+    ):
+        done = new(tmp_path, f"other_{name}", "--checkpoint", f"{name}.pt", *given)
+        assert done.returncode == 2
+        assert asked in done.stderr
+
+
 def test_an_unknown_file_is_told_by_its_names(tmp_path):
     """Where they lie beside an optimizer's states, too, which are never weights."""
     weights = {f"layers.{i}.attn.query": torch.ones(4, 4) for i in range(2)}

@@ -26,6 +26,22 @@ def test_each_row_by_its_own_largest_value():
     assert equal_to_rounding(FOUND, expected, terms=9).tolist() == [True, True, True, True, False]
 
 
+def test_what_cancels_may_lose_as_much_as_it_was():
+    """And in 16 bits each summand is cut to them: of four, five sums in all."""
+    large = torch.full((1, 2), 1024.0)
+    parts = [large, torch.tensor([[0.25, 0.5]]), -large]
+    found = sum(parts)
+    off = found.double() + 1024 * 8 * UNIT
+    assert not equal_to_rounding(found, off, terms=8).any()
+    assert equal_to_rounding(found, off, terms=8, summed=parts).all()
+    assert not equal_to_rounding(found, off + 1024 * UNIT, terms=8, summed=parts).any()
+    half, ones = 2.0**-11, torch.ones(1, 2, dtype=torch.float16)
+    for sums, summed in ((1, []), (5, [ones / 4] * 4)):
+        allowed = ones.double() + 2 * sums * half + 63 * UNIT
+        assert equal_to_rounding(ones, allowed, terms=64, summed=summed).all()
+        assert not equal_to_rounding(ones, allowed + half, terms=64, summed=summed).any()
+
+
 def test_what_is_drawn_stays_drawn():
     known = Domain("sampled", 5)
     assert share(equal_to_rounding(drawn(FOUND), FOUND, terms=8)).domain == known
