@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from mechanistic_claims.measurement.cases import drawn, plain
+from mechanistic_claims.measurement.interventions.where import places_of
 from mechanistic_claims.model.components import head, mlp, neurons, site
 from tests.measurement.by_hand import refused
 from tests.measurement.test_several_answers import INPUTS, everywhere
@@ -103,6 +104,15 @@ def test_an_edit_at_the_positions_of_a_mask(subject):
     one_each = torch.arange(POSITIONS) == ONE[:, None]
     by_mask_of_one = intervene.ablate(mlp(0), "mean", one_each).logits
     assert torch.allclose(by_mask_of_one, intervene.ablate(mlp(0), "mean", ONE).logits)
+
+
+@pytest.mark.parametrize("at", [ONE, TWO, MASK], ids=["one", "two", "mask"])
+def test_places_of_some_inputs_are_numbered_among_all(subject, at):
+    cases = subject.activations.cases
+    whole, some = (places_of(at, cases, part) for part in (slice(0, INPUTS), slice(7, 12)))
+    chosen = (whole[0] >= 7) & (whole[0] < 12)
+    for every, of_part in zip(whole, some, strict=True):
+        assert torch.equal(every[chosen], of_part)
 
 
 @pytest.mark.parametrize("how", ["resample", "mean over positions"])
