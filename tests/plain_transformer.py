@@ -42,6 +42,7 @@ class Kind:
     mlp: Literal["relu", "gelu"] | None = None
     norm: Literal["LN"] | None = None
     attention: Literal["causal", "bidirectional"] = "causal"
+    padding: int | None = None
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -81,7 +82,8 @@ class Kind:
     def family(self, task: Any, **more: Any) -> Transformer:
         """What an author writes of it."""
         given: dict[str, Any] = {
-            "layers": self.layers, "norm": self.norm, "mlp": self.mlp, "attention": self.attention
+            "layers": self.layers, "norm": self.norm, "mlp": self.mlp,
+            "attention": self.attention, "padding": self.padding,
         } | more  # fmt: skip
         return transformer(
             reference=Path("reference.pt"), task=task, tokens_without_logit=TOKENS - LOGITS, **given
@@ -171,7 +173,9 @@ class Plain:
             self.seen["score", layer, head] = score
             if self.kind.attention == "causal":
                 score = score.masked_fill(later, -math.inf)
-            pattern = score.softmax(-1)
+            if self.kind.padding is not None:
+                score = score.masked_fill(self.tokens[:, None] == self.kind.padding, -math.inf)
+            pattern = score.softmax(-1).nan_to_num()
             mixed = self._write(("pattern", layer, head), pattern) @ value
             written = self._write(("mixed", layer, head), mixed) @ of("W_O")[head]
             total = total + self._write(("head", layer, head), written)

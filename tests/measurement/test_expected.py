@@ -13,7 +13,15 @@ from mechanistic_claims.measurement.expected import as_expected
 from mechanistic_claims.measurement.subject import Subject
 from mechanistic_claims.model.any_network import network
 from tests.model.counting import Ones, counts
-from tests.plain_transformer import CPU, Kind, Plain, Questions, checkpoint_of
+from tests.plain_transformer import (
+    CPU,
+    POSITIONS,
+    TOKENS,
+    Kind,
+    Plain,
+    Questions,
+    checkpoint_of,
+)
 
 OWN = Kind(1, 2, "gelu", "LN", "bidirectional")
 WEIGHTS = {name: weight.float() for name, weight in OWN.weights().items()}
@@ -45,6 +53,24 @@ def test_what_runs_as_its_own_module_says_so(opened):
     said = "runs as its own module did on the 20 inputs of mine.pt.expected"
     assert opened(OWN, logits=answers()).source == said
     assert opened(OWN, logits=answers()[:, -1]).source == said
+    assert opened(OWN, logits=answers()[:, 0]).source == said
+    with pytest.raises(CheckpointError, match="the logits of 20 of 20 inputs"):
+        opened(OWN, logits=answers()[:, 2])
+
+
+@pytest.mark.parametrize("padding", [0, TOKENS - 1])
+def test_padding_is_named(opened, padding):
+    """Of inputs that end with it, wherever logits are; of padding itself nothing is expected."""
+    ends = torch.arange(POSITIONS) >= POSITIONS - 1 - torch.arange(len(TASK.inputs))[:, None] % 4
+    inputs = TASK.inputs.masked_fill(TASK.inputs == padding, 5).masked_fill(ends, padding)
+    padded = replace(OWN, padding=padding)
+    logits = Plain(padded, WEIGHTS, inputs).logits
+    nothing = logits.masked_fill((inputs == padding)[..., None], 0.0)
+    for given in (logits, nothing, logits[:, 0]):
+        assert "on the 20 inputs" in opened(padded, inputs=inputs, logits=given).source
+        with pytest.raises(CheckpointError, match="of 20 inputs are not those") as e:
+            opened(OWN, inputs=inputs, logits=given)
+        assert e.value.remedy == f"With padding={padding} in FAMILY it is the same."
 
 
 @pytest.mark.parametrize(
@@ -94,7 +120,7 @@ def test_what_can_not_be_said_is_no_less_an_error(opened, other, monkeypatch):
     count = "1" if other == "one input" else "20"
     with pytest.raises(CheckpointError, match=f"the logits of {count} of 20 inputs") as e:
         opened(ATTENTION, EXACT, logits=logits)
-    assert e.value.remedy.startswith("No other attention or function of MLPs")
+    assert e.value.remedy.startswith("No other attention, function of MLPs or padding")
 
 
 def test_a_file_that_is_none_says_how_to_write_it(opened, tmp_path):

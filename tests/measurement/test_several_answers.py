@@ -9,6 +9,7 @@ from einops import rearrange, repeat
 from mechanistic_claims.measurement.attention import (
     attention_on,
     attention_sink,
+    of_each_input,
     prefix_matching,
     previous_token,
 )
@@ -114,6 +115,10 @@ def test_where_an_edit_may_be(subject, at, as_for_users):
     refused(said, lambda: subject.intervene.put("hook_embed", torch.zeros(20, 6, 8), at))
 
 
+ROWS_OF_EACH = torch.arange(POSITIONS) > torch.arange(INPUTS)[:, None] % 4
+"""Of each input another number of queries, and never the first."""
+
+
 def test_scores_of_the_field_are_means_over_their_rows(subject, as_for_users):
     activations, inputs = subject.activations, subject.task.inputs
     tokens = repeat(torch.tensor([1, 2, 1, 3, 2, 1]), "position -> input position", input=INPUTS)
@@ -136,6 +141,12 @@ def test_scores_of_the_field_are_means_over_their_rows(subject, as_for_users):
     later = torch.arange(POSITIONS).expand(INPUTS, -1) > 2
     found = again.by_head(attention_sink, later)[:, 0, 1]
     assert (found - pattern[:, 3:, 0].mean(dim=1)).abs().max() < 1e-6
+    of_all = again.by_head(attention_sink)[:, 0, 1]
+    assert (of_all - pattern[:, 1:, 0].mean(dim=1)).abs().max() < 1e-6
+    part = slice(5, 9)
+    of_part = of_each_input(attention_sink, pattern[part], again.passes.inputs, part, ROWS_OF_EACH)
+    expected = (pattern[part, :, 0] * ROWS_OF_EACH[part]).sum(dim=1) / ROWS_OF_EACH[part].sum(dim=1)
+    assert torch.allclose(of_part, expected)
     found = again.by_head(prefix_matching, where=later)[:, 0, 1]
     matched = (pattern[:, 4, 2] + pattern[:, 5, 1] + pattern[:, 5, 3]) / 2
     assert (found - matched).abs().max() < 1e-6
