@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 
 import pytest
@@ -23,7 +24,10 @@ from mechanistic_claims.measurement.measures import (
     spread,
 )
 from mechanistic_claims.measurement.properties import reproducible
+from mechanistic_claims.model.components import mlp
+from mechanistic_claims.verdict.raised import in_a_line
 from mechanistic_claims.verdict.verdict import Judge, held_to, number, signed
+from tests.runs import ROOT
 
 
 @pytest.mark.parametrize(
@@ -204,3 +208,12 @@ def test_rows():
 )
 def test_numbers_are_short(value, text):
     assert number(value) == text
+
+
+def test_an_error_is_told_by_the_last_line_of_the_project_that_is_not_ours():
+    with pytest.raises(ValueError, match="only heads have keys") as raised:
+        _ = mlp(0).keys
+    line = inspect.currentframe().f_lineno - 1
+    said = f"ValueError in tests/verdict/test_verdict.py:{line}: mlp 0: only heads have keys."
+    assert in_a_line(raised, ROOT) == said
+    assert in_a_line(raised, ROOT / "claims") == "mlp 0: only heads have keys."
