@@ -196,5 +196,7 @@ def test_attention_to_a_set_of_positions(as_for_users):
     of_input = torch.tensor([[False, True, True]])
     assert attention_on(pattern, of_input).tolist() == pytest.approx([0.9, 0.8])
     assert attention_on(pattern, of_input, torch.tensor([1])).tolist() == pytest.approx([0.8])
+    of_heads = "the pattern is 1 x 1 x 2 x 3, expected [input query source], of one head"
+    refused(of_heads, lambda: attention_on(pattern[:, None], of_input))
     said = "attention_on: the mask is 1 x 2 of torch.bool, and the pattern 1 x 2 x 3: expected"
     refused(said, lambda: attention_on(pattern, mask[:, 0, :2]))

@@ -144,6 +144,31 @@ def test_answers_are_a_role_as_any_other(subject, places):
     assert not torch.equal(where_it_is, intervene.patch(mlp(0), SOURCE, "answers").logits)
 
 
+def test_a_place_of_another_axis_is_told_as_one(subject):
+    """Of a pattern the second axis is its heads."""
+    intervene, pattern = subject.intervene, "blocks.0.attn.hook_pattern"
+    intervene.ablate(site(pattern), "mean", torch.arange(INPUTS) % 2)
+    said = f"{pattern} ablated (mean), at a place of each input (of its second axis)"
+    assert intervene.done[-1] == said
+    intervene.ablate(site(STREAM), "zero", ONE)
+    assert intervene.done[-1] == f"{STREAM} ablated (zero), at a position of each input"
+    refused("how a site reads what", lambda: intervene.cut(head(0, 1), site(MLP), "zero"))
+
+
+@pytest.mark.parametrize(
+    ("component", "is_whole"),
+    [(site(STREAM), True), (site("blocks.0.hook_resid_post"), True), (head(0, 1), False)],
+    ids=str,
+)
+def test_a_patch_of_everything_says_so(subject, component, is_whole):
+    """Its answers are the other input's, to the last bit."""
+    intervene = subject.intervene
+    patched = intervene.patch(component, SOURCE)
+    of_source = subject.activations.logits.reshape(INPUTS, POSITIONS, -1)[SOURCE].flatten(0, 1)
+    assert torch.equal(plain(patched.logits), of_source) == is_whole
+    assert intervene.done[-1].endswith("leaves nothing of the input's own run") == is_whole
+
+
 @pytest.mark.parametrize("at", [ONE, TWO, MASK], ids=["one", "two", "mask"])
 def test_an_edge_that_is_cut_at_positions(subject, at):
     """What reads the stream there has another head's output, and every other position its own."""

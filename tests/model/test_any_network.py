@@ -170,6 +170,21 @@ def test_logits_without_positions():
     refused("this model has 4 positions to answer at", lambda: subject(task=Ones(None)))
 
 
+class Short(Counter):
+    """It has a state for each of four tokens, and no more."""
+
+    def forward(self, tokens):
+        return super().forward(tokens) + 0 * tokens[..., None]
+
+
+def test_a_module_that_does_not_run_is_told_with_its_inputs():
+    class Longer(Ones):
+        inputs = torch.ones(16, LENGTH + 2, dtype=torch.long)
+
+    said = "the module fails on inputs [input 6] of 1 to 1 (RuntimeError: The size of tensor"
+    refused(said, lambda: subject(Short, task=Longer()))
+
+
 class Noisy(Counter):
     """Its dropout is there in evaluation too."""
 

@@ -221,7 +221,7 @@ def test_a_step_shows_the_picture_of_what_its_numbers_are_of(run):
     good = replace(first.record.verdict, margin=0.5)
     better = changed(first, held={"path": "a.pt", "name": "a.pt"}, verdict=good)
     other = replace(better, files={}, picture_title="another")
-    step = Step("A step.", {"weights": first.told.function}, "weights")
+    step = Step("A step.", {"weights": first.told.function})  # the first, where none is named
     claim, address = Model(run.surveys[0], [other, first], History(), [step]).picture(step)
     assert claim is first
     picture = first.files["image/svg+xml"].read_bytes()

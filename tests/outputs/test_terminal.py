@@ -12,6 +12,8 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
+from mechanistic_claims.measurement.measures import share  # noqa: F401, which is evaluated
+from mechanistic_claims.model.components import head
 from mechanistic_claims.outputs.table import lines_of, totals, unbound
 from mechanistic_claims.text import as_fit
 from mechanistic_claims.verdict.document import as_json, record_of
@@ -330,7 +332,7 @@ def test_where_an_untrained_model_does_better_it_is_said(numbers, bound, evidenc
         (
             0.91,
             {"at_least": 0.9},
-            "Claim what training makes different, as mean(activations.correct * 1.0 -",
+            "Claim what training makes different, as share(activations.correct) -",
         ),
         (0.9, {"at_most": 0.95}, "Lower the bound below 0.921, or claim"),
         (0.93, {"at_most": 0.95}, "Claim what training makes different"),
@@ -345,6 +347,19 @@ def test_what_says_nothing_is_told_what_to_say(measured, bound, said):
     one = replace(one, verdict=verdict, control=Control(0.921, holds=True))
     assert said in " ".join(" ".join(told(one)).split())
     assert said not in " ".join(told(replace(one, heading=Heading.HOLDS)))
+
+
+def test_what_is_said_to_be_written_can_be_run(reference):
+    """In the page of claims it is the same."""
+    one = record(heading=Heading.SAYS_NOTHING, evidence="intervention")
+    said = " ".join(" ".join(told(replace(one, control=Control(0.995, holds=True)))).split())
+    code = re.search(r", as (share\(.*\)): how many more are right", said)[1]
+    assert f"`{code}`" in (ROOT / "claims/README.md").read_text()
+    without = reference.intervene.ablate(head(0, 0), "zero")
+    activations = reference.activations
+    lost = activations.correct.double().mean() - without.correct.double().mean()
+    assert eval(code) == pytest.approx(float(lost))
+    assert lost > 0.5
 
 
 def test_why_a_claim_says_little_is_told():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from functools import partial
@@ -53,6 +54,8 @@ def test_a_claim_that_lacks_something(run_claim, without, said):
             "at_least=at_least, exceptions=task.labels > 3",
             "exceptions are true or false",
         ),
+        ("at_least=at_least", "at_least='0.9'", "the bound is '0.9': expected a number, or within"),
+        ("at_least=at_least", "within=0.9", "the bound is 0.9: expected a number, or within=(0.4"),
         (
             "at_least=at_least",
             "at_least=at_least, trials=0",
@@ -114,12 +117,54 @@ def test_NAME(activations, intervene, verdict, at_least):
     assert "1 failed, 2 passed" in output
 
 
+EDITED = """
+@evidence("KIND")
+@pytest.mark.parametrize("at_least", [0.01])
+def test_NAME(task, activations, intervene, verdict, at_least):
+    '''A sentence.'''
+    other = torch.arange(len(task.inputs)).flip(0)
+    without = intervene.RUN
+    verdict(share(without.answers(LABELS)), at_least=at_least)
+"""
+
+
+def test_an_edit_is_an_intervention_and_leaves_something_of_the_input(run_claim):
+    """What patches all that the answer is made of shows nothing, whatever the model."""
+    everything = "patch(site('hook_embed'), other)"
+    claims = {
+        "edited_behavior": ("behavior", "ablate(head(0, 0), 'zero')"),
+        "edited_activations": ("activations", "ablate(head(0, 0), 'zero')"),
+        "whole": ("intervention", everything),
+        "other_inputs": ("behavior", "replace_inputs(task.inputs.flip(0))"),
+        "some": ("intervention", "patch(site('hook_embed')[0], other)"),
+    }
+    text = "import torch\nfrom mechanistic_claims import head, precondition, site\n"
+    for name, (kind, run) in claims.items():
+        of_one = EDITED.replace("KIND", kind).replace("NAME", name).replace("RUN", run)
+        text += of_one.replace("LABELS", "task.labels" + "[other]" * (name == "other_inputs"))
+    said_so = EDITED.replace("@evi", "@precondition\n@evi").replace("KIND", "intervention")
+    text += (
+        said_so.replace("NAME", "said")
+        .replace("RUN", everything)
+        .replace("LABELS", "task.labels[other]")
+    )
+    status, output = run_claim(text, "-v")
+    assert status == pytest.ExitCode.TESTS_FAILED
+    said = " ".join(output.split())
+    for kind in ("behavior", "activations"):
+        assert f"its evidence is '{kind}', and the model was edited for it: head 0.0 ablat" in said
+    assert "its answers are the other input's whatever the model is" in said
+    failed = set(re.findall(r"^FAILED \S+::test_(\w+)\[", output, re.MULTILINE))
+    assert {"edited_behavior", "edited_activations", "whole"} <= failed
+    assert not {"other_inputs", "said"} & failed
+
+
 def test_what_an_untrained_model_passes_says_nothing(run_claim):
     status, output = run_claim(GOOD.replace("else 0.0", "else 0.5"))
     assert status == 0
     assert "says nothing: an untrained model passes it too" in output
     assert "1 say little" in output
-    assert "Claim what training makes different: an untrained model has" in output
+    assert "Claim what training makes different. An untrained model has" in output
 
 
 def test_a_part_of_the_story_without_a_file(run_claim):
@@ -140,6 +185,15 @@ OF_OURS = "@pytest.fixture(scope='session')\ndef claims_subject(): pass\n"
         (GOOD + GOOD.replace("0.3", "0.2"), "has two of one name, of which one would not be"),
         ("pytestmark = pytest.mark.severity('nomral')\n" + GOOD, "expected critical or normal"),
         (OF_OURS + GOOD, "claims_subject"),
+        *(
+            (GOOD.replace("weights", kind), f"its evidence is '{kind}', and it asks for no {of}")
+            for kind, of in (
+                ("certificate", "certificate or proof"),
+                ("intervention", "intervene"),
+                ("activations", "activations"),
+                ("behavior", "activations or sampled or intervene"),
+            )
+        ),
     ],
 )
 def test_what_would_be_judged_otherwise_than_it_reads_is_refused(run_claim, claims, said):
