@@ -42,9 +42,8 @@ def written() -> str:
         marks = [mark] * bool(mark)
         marks += [] if mark.startswith("evidence") else ["evidence('weights')"]
         lines = "".join(f"@{one}\n" for one in marks)
-        text += (
-            f'{lines}def test_{at}(circuits, verdict):\n    """S{at}."""\n    verdict({number})\n'
-        )
+        asks = "circuits, activations, certificate, verdict"
+        text += f'{lines}def test_{at}({asks}):\n    """S{at}."""\n    verdict({number})\n'
     return text
 
 
