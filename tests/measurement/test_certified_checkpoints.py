@@ -48,6 +48,7 @@ def certified_as_in_balls(subject, lengths):
             assert lists / 200**2 == share(subject.activations.correct)
 
 
+@pytest.mark.slow
 def test_the_reference_is_certified_as_in_ball_arithmetic(reference):
     certified_as_in_balls(reference, [2, 4])
 

@@ -184,7 +184,9 @@ def needs_allure(tmp_path_factory):
         pytest.skip(f"no report is made here: {error}")
 
 
-@pytest.mark.parametrize("status", [0, 1, 2, 5])
+@pytest.mark.parametrize(
+    "status", [0, *(pytest.param(status, marks=pytest.mark.slow) for status in (1, 2, 5))]
+)
 def test_the_quality_gate_agrees_with_pytest(needs_allure, results, tmp_path, status):
     run = read_run(edited(results, tmp_path / "edited", exit_status=status))
     stage(run, tmp_path / "staged", lambda claim: "<p></p>")
