@@ -149,6 +149,7 @@ def test_sizes_are_swept_too(tmp_path):
     assert [recipe[name] for name in ("number_of_operands", "d_model", "seed")] == [8, 4, 1]
 
 
+@pytest.mark.slow
 def test_a_killed_sweep_ends_in_the_same_weights(tmp_path):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     sweep = ["--seeds", "0-2"]

@@ -224,7 +224,9 @@ def test_claims_are_judged_through_a_link_too(run_claim):
     assert "1 hold" in output
 
 
-@pytest.mark.parametrize("more", [(), ("--import-mode=importlib",)])
+@pytest.mark.parametrize(
+    "more", [(), pytest.param(("--import-mode=importlib",), marks=pytest.mark.slow)]
+)
 def test_claims_of_two_projects_are_not_judged_at_once(tmp_path, more):
     """The models of the one would be taken for those of the other."""
     for name in ("one", "other"):
@@ -264,6 +266,7 @@ raise SystemExit(drawn() != before)
 """
 
 
+@pytest.mark.slow
 def test_what_a_process_has_loaded_changes_no_drawn_case():
     """hypothesis would draw constants of every module that is loaded by then."""
     subprocess.run([sys.executable, "-c", DRAWN_BEFORE_AND_AFTER], cwd=ROOT, check=True)
