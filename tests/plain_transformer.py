@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,7 +25,13 @@ Change = Callable[[Any, Tensor], Tensor]
 """From what is written or read, and where, to what is there instead."""
 CPU = torch.device("cpu")
 TOKENS, LOGITS, POSITIONS, D_MODEL, D_HEAD, D_MLP = 11, 9, 6, 8, 3, 10
-ACTIVATION = {"relu": relu, "gelu": gelu}
+ACTIVATION: dict[str, Callable[[Tensor], Tensor]] = {
+    "relu": relu,
+    "gelu": gelu,
+    "gelu_new": partial(gelu, approximate="tanh"),
+}
+BEFORE = ("before attention", "before mlp", "end")
+AFTER = ("after attention", "after mlp")
 
 
 def as_it_is(where: Any, value: Tensor) -> Tensor:
@@ -39,10 +45,12 @@ class Kind:
 
     layers: int = 2
     heads: int = 2
-    mlp: Literal["relu", "gelu"] | None = None
-    norm: Literal["LN"] | None = None
+    mlp: Literal["relu", "gelu", "gelu_new"] | None = None
+    norm: Literal["LN", "RMS"] | None = None
     attention: Literal["causal", "bidirectional"] = "causal"
     padding: int | None = None
+    norm_at: tuple[str, ...] = BEFORE
+    epsilon: float = 1e-5
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -53,7 +61,7 @@ class Kind:
             "unembed.W_U": (D_MODEL, LOGITS),
             "unembed.b_U": (LOGITS,),
         }
-        norm = {"w": (D_MODEL,), "b": (D_MODEL,)}
+        norm = {"w": (D_MODEL,)} | ({"b": (D_MODEL,)} if self.norm == "LN" else {})
         of_layer: dict[str, tuple[int, ...]] = {"attn.b_O": (D_MODEL,)}
         for letter in "QKV":
             of_layer[f"attn.W_{letter}"] = (self.heads, D_MODEL, D_HEAD)
@@ -62,14 +70,19 @@ class Kind:
         if self.mlp:
             of_layer |= {"mlp.W_in": (D_MODEL, D_MLP), "mlp.b_in": (D_MLP,)}
             of_layer |= {"mlp.W_out": (D_MLP, D_MODEL), "mlp.b_out": (D_MODEL,)}
-        if self.norm:
+        if self.has("attention"):
             of_layer |= {f"ln1.{name}": shape for name, shape in norm.items()}
+        if self.has("end"):
             found |= {f"ln_final.{name}": shape for name, shape in norm.items()}
-        if self.norm and self.mlp:
+        if self.has("mlp") and self.mlp:
             of_layer |= {f"ln2.{name}": shape for name, shape in norm.items()}
         for layer in range(self.layers):
             found |= {f"blocks.{layer}.{name}": shape for name, shape in of_layer.items()}
         return found
+
+    def has(self, where: str) -> bool:
+        """Whether there is a norm, before or after."""
+        return self.norm is not None and any(place.endswith(where) for place in self.norm_at)
 
     def weights(self, seed: int = 0) -> dict[str, Tensor]:
         """Random ones in float64, biases and norms too."""
@@ -83,7 +96,8 @@ class Kind:
         """What an author writes of it."""
         given: dict[str, Any] = {
             "layers": self.layers, "norm": self.norm, "mlp": self.mlp,
-            "attention": self.attention, "padding": self.padding,
+            "attention": self.attention, "padding": self.padding, "norm_at": self.norm_at,
+            "epsilon": self.epsilon,
         } | more  # fmt: skip
         return transformer(
             reference=Path("reference.pt"), task=task, tokens_without_logit=TOKENS - LOGITS, **given
@@ -143,10 +157,12 @@ class Plain:
         for layer in range(kind.layers):
             stream = self._write(("input", layer), stream)
             stream = stream + self._write(("output", layer), self._attention(layer, stream))
+            stream = self._norm("after attention", f"blocks.{layer}.ln1", stream)
             if kind.mlp:
                 stream = stream + self._write(("mlp", layer), self._mlp(layer, stream))
+                stream = self._norm("after mlp", f"blocks.{layer}.ln2", stream)
         stream = self.read("logits", stream)
-        stream = self._write("unembedded", self._norm("ln_final", stream))
+        stream = self._write("unembedded", self._norm("end", "ln_final", stream))
         return stream @ w["unembed.W_U"] + w["unembed.b_U"]
 
     def _write(self, where: Any, value: Tensor) -> Tensor:
@@ -162,7 +178,11 @@ class Plain:
             query, key, value = (
                 self._write(
                     (name, layer, head),
-                    self._norm(f"blocks.{layer}.ln1", self.read((name, layer, head), stream))
+                    self._norm(
+                        "before attention",
+                        f"blocks.{layer}.ln1",
+                        self.read((name, layer, head), stream),
+                    )
                     @ of(f"W_{name[0].upper()}")[head]
                     + of(f"b_{name[0].upper()}")[head],
                 )
@@ -185,12 +205,17 @@ class Plain:
         def of(name: str) -> Tensor:
             return self.weights[f"blocks.{layer}.mlp.{name}"]
 
-        read = self._norm(f"blocks.{layer}.ln2", self.read(("mlp", layer), stream))
+        read = self.read(("mlp", layer), stream)
+        read = self._norm("before mlp", f"blocks.{layer}.ln2", read)
         activation = ACTIVATION[self.kind.mlp or "relu"](read @ of("W_in") + of("b_in"))
         return self._write(("neurons", layer), activation) @ of("W_out") + of("b_out")
 
-    def _norm(self, name: str, stream: Tensor) -> Tensor:
-        if self.kind.norm is None:
+    def _norm(self, where: str, name: str, stream: Tensor) -> Tensor:
+        if self.kind.norm is None or where not in self.kind.norm_at:
             return stream
-        scale, shift = self.weights[f"{name}.w"], self.weights[f"{name}.b"]
-        return layer_norm(stream, stream.shape[-1:], scale, shift, eps=1e-5)
+        scale = self.weights[f"{name}.w"]
+        if self.kind.norm == "RMS":
+            squares = stream.square().mean(dim=-1, keepdim=True)
+            return scale * stream / (squares + self.kind.epsilon).sqrt()
+        shift = self.weights[f"{name}.b"]
+        return layer_norm(stream, stream.shape[-1:], scale, shift, eps=self.kind.epsilon)

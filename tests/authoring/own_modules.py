@@ -127,18 +127,17 @@ class OddNames(nn.Module):
 
 
 class Encoder(nn.Module):
-    """torch's own, with the norm first."""
+    """torch's own, with norms before or after, and at the end or not."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, norm_first: bool = True, final: bool = True) -> None:
         super().__init__()
         layer = nn.TransformerEncoderLayer(
-            WIDTH, HEADS, 32, dropout=0, norm_first=True, batch_first=True
+            WIDTH, HEADS, 32, dropout=0, norm_first=norm_first, batch_first=True
         )
         self.embedding = nn.Embedding(TOKENS, WIDTH)
         self.position_embedding = nn.Embedding(CONTEXT, WIDTH)
-        self.encoder = nn.TransformerEncoder(
-            layer, LAYERS, norm=nn.LayerNorm(WIDTH), enable_nested_tensor=False
-        )
+        norm = nn.LayerNorm(WIDTH) if final else None
+        self.encoder = nn.TransformerEncoder(layer, LAYERS, norm=norm, enable_nested_tensor=False)
         self.out = nn.Linear(WIDTH, TOKENS)
 
     def forward(self, tokens: Int[Tensor, "input position"]) -> Float[Tensor, "input position x"]:

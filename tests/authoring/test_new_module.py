@@ -94,7 +94,10 @@ def test_inputs_that_it_does_not_run(project, images, capsys):
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        (["--checkpoint=counter.pt"], "If it is no transformer, or has other norms than before"),
+        (
+            ["--checkpoint=counter.pt"],
+            "If it is no transformer, or has norms elsewhere than before",
+        ),
         (["--module=mine:Counter"], "--module: give a --checkpoint too"),
         (["--module=mine", "--checkpoint=counter.pt"], "--module mine: expected package.file:Cl"),
         (["--module=mine:No", "--checkpoint=counter.pt"], "mine:No can't be imported: module 'mi"),

@@ -23,12 +23,13 @@ from mechanistic_claims.model.components import (
     neurons,
     positions,
 )
-from tests.plain_transformer import LOGITS, POSITIONS, Kind, Plain, Questions
+from tests.plain_transformer import BEFORE, LOGITS, POSITIONS, Kind, Plain, Questions
 
 KINDS = {
     "attention": Kind(),
     "MLP": Kind(mlp="relu"),
     "MLP and LayerNorm": Kind(mlp="gelu", norm="LN"),
+    "MLP and RMSNorm before attention": Kind(mlp="relu", norm="RMS", norm_at=BEFORE[:1]),
 }
 TASK = Questions()
 OF_ALL = {

@@ -13,6 +13,8 @@ from mechanistic_claims.errors import CannotJudge
 from mechanistic_claims.model.forward import logits_of
 from mechanistic_claims.model.transformer import transformer
 from tests.plain_transformer import (
+    AFTER,
+    BEFORE,
     CPU,
     D_HEAD,
     D_MODEL,
@@ -32,6 +34,11 @@ KINDS = {
     "an MLP of relu": Kind(layers=1, mlp="relu"),
     "two layers, MLPs of gelu, LayerNorm": Kind(mlp="gelu", norm="LN"),
     "one layer without a mask": Kind(layers=1, attention="bidirectional"),
+    "norms after attention and MLPs": Kind(mlp="relu", norm="LN", norm_at=AFTER),
+    "norms after attention, and at the end": Kind(norm="LN", norm_at=(AFTER[0], "end")),
+    "RMSNorms, MLPs of gelu by tanh": Kind(mlp="gelu_new", norm="RMS", epsilon=1e-6),
+    "a norm before attention alone": Kind(mlp="relu", norm="LN", norm_at=BEFORE[:1]),
+    "a norm before MLPs alone, of RMS": Kind(mlp="relu", norm="RMS", norm_at=BEFORE[1:2]),
 }
 STACK = "head d_model d_head -> (head d_head) d_model"
 BRIDGE = {
@@ -93,10 +100,13 @@ def test_both_ways_to_name_weights_give_the_network_of_the_formulas(kind, task):
         found = logits_of_subject(subject_of(family, tensors))
         assert found.dtype == torch.float64
         assert (found - expected).abs().max() < 1e-10
-    if kind.norm is None:
-        seeds = {name: weight[None] for name, weight in weights.items()}
-        found = logits_of(seeds, task.inputs, attention=kind.attention)[0]
-        assert (found - expected).abs().max() < 1e-10
+    seeds, after = (
+        {name: weight[None] for name, weight in weights.items()},
+        AFTER[0] in kind.norm_at,
+    )
+    more = {"norms_after": after, "epsilon": kind.epsilon, "mlp": kind.mlp or "relu"}
+    found = logits_of(seeds, task.inputs, attention=kind.attention, **more)[0]
+    assert (found - expected).abs().max() < 1e-10
 
 
 @each_kind
