@@ -85,7 +85,7 @@ MODULES = {
         'heads=2, attention="causal", norm="LN", mlp="gelu"',
     ),
 }
-QUICK = ("norms after", "one norm a block")
+QUICK = ("norms after", "RMSNorms")
 
 
 def save(folder: Path, module: nn.Module) -> dict[str, Tensor]:
@@ -124,17 +124,25 @@ def test_what_fits_nothing_is_asked_for(tmp_path):
     )
 
 
-def test_what_is_said_is_not_said_otherwise(tmp_path):
-    """An error of the run says what of two things would be right."""
+def test_what_is_said_and_wrong_is_told(tmp_path):
+    """Before anything is written; where FAMILY is changed later, a run says what would be right."""
     save(tmp_path, trained(MODULES["norms after"][0]))
-    given = ["--heads=2", "--mlp=gelu", "--norms=before"]
-    done = new(tmp_path, "mine", "--checkpoint=mine.pt", *given)
-    assert done.returncode == 0, done.stderr
+    for given, said in (
+        (("--mlp=gelu",), "--mlp relu"),
+        (("--heads=4", "--norms=before"), "--heads 2 and --norms after"),
+    ):
+        done = new(tmp_path, "mine", "--checkpoint=mine.pt", *given)
+        assert done.returncode == 2
+        assert f"it runs as its own module did, by what it gave, with {said}." in done.stderr
+    assert new(tmp_path, "mine", "--checkpoint=mine.pt", "--bidirectional").returncode == 0
     family = tmp_path / "models/mine/__init__.py"
-    family.write_text(family.read_text().replace('"causal"', '"bidirectional"'))
-    said = 'With mlp="relu" and norm_at=("after attention", "after mlp") in FAMILY it is the same.'
+    text = family.read_text().replace(
+        '"after attention", "after mlp"', '"before attention", "before mlp"'
+    )
+    family.write_text(text.replace("heads=2", "heads=4"))
     run = run_in_a_fork("claims/mine", cwd=tmp_path, OMP_NUM_THREADS="1")
     assert run.status == 1
+    said = 'With heads=2 and norm_at=("after attention", "after mlp") in FAMILY it is the same.'
     assert said in " ".join(re.sub(r"(?m)^E? +", " ", run.output).split()), run.output
 
 

@@ -216,9 +216,11 @@ def test_stacked_heads_are_as_many_as_the_family_says(tmp_path):
         checkpoint = read_checkpoint(tmp_path / "saved.pt", "min_of_two", family)
         return family.reading.canonical(checkpoint)
 
-    for beside in ({"n_head": 2}, {"n_head": 4}, {"n_head": 3, "n_heads": 1}, {"lr": 3}):
+    for beside in ({"n_head": 2}, {"n_head": 4}, {"n_head": 3, "heads": 1}, {"lr": 3}):
         assert read(bridge, config=beside)["blocks.0.attn.W_Q"].shape == (2, 6, 3)
     said = "it says 3 heads beside the weights, and FAMILY says heads=2; the 6 rows of blocks.0"
+    with pytest.raises(CheckpointError, match=said):
+        read(bridge, config={"heads": 3})
     with pytest.raises(CheckpointError, match=said) as told:
         read(bridge, config={"n_head": 3})
     assert "Write heads=3 in FAMILY, or take the number out of the file" in str(told.value)

@@ -58,6 +58,19 @@ def test_what_runs_as_its_own_module_says_so(opened):
         opened(OWN, logits=answers()[:, 2])
 
 
+def test_what_is_not_held_to_its_module_says_so_where_the_reference_is(tmp_path):
+    torch.save({"inputs": TASK.inputs, "logits": answers()}, tmp_path / "reference.pt.expected")
+    for folder, said in (
+        (tmp_path, "not held to its own module, as reference.pt.expected holds the reference: no "),
+        (tmp_path / "elsewhere", ""),
+    ):
+        family = replace(OWN.family(lambda *_: TASK), reference=folder / "reference.pt")
+        checkpoint = replace(checkpoint_of(WEIGHTS), path=tmp_path / "other.pt")
+        subject = Subject(checkpoint, family.build(checkpoint, CPU), CPU)
+        source = as_expected(subject, family).source
+        assert source == (said + "other.pt.expected") * bool(said)
+
+
 @pytest.mark.parametrize("padding", [0, TOKENS - 1])
 def test_padding_is_named(opened, padding):
     """Of inputs that end with it, wherever logits are; of padding itself nothing is expected."""

@@ -52,6 +52,7 @@ def test_attention_is_given_for_each_case(subjects):
     for count in (cases - 1, cases + 1):
         said = f"{count} rows of attention, expected {cases}: one for each input and each of its"
         refused(said, lambda n=count: attend({head(0, 0): torch.zeros(n, dtype=torch.long)}))
+        said = said.replace(",", f" ({count} x {POSITIONS}),", 1)
         refused(said, lambda n=count: attend({head(0, 0): torch.zeros(n, POSITIONS).double()}))
     there = torch.full((cases,), POSITIONS)
     refused("attend: position 6 of inputs of 6", lambda: attend({head(0, 0): there}).logits)

@@ -147,9 +147,17 @@ def test_components_that_are_not_there(subjects):
         (WITH_MLP, head(0, -1), "there is no head 0.-1"),
         (WITH_MLP, mlp(2), "there is no layer 2"),
         (TWO_LAYERS, mlp(1), "there is no mlp 1: layer 1 of this model has no MLP."),
-        (TWO_LAYERS, neurons(0, 3), "there is no 1 neurons of layer 0: layer 0 of this model"),
-        (WITH_MLP, neurons(0, 10), "1 neurons of layer 0: each layer has neurons 0 to 9."),
-        (WITH_MLP, neurons(0, -1, 2), "2 neurons of layer 0: each layer has neurons 0 to 9."),
+        (TWO_LAYERS, neurons(0, 3), "there is no neuron 3 of layer 0: layer 0 of this model"),
+        (
+            WITH_MLP,
+            neurons(0, 10),
+            "there are no neurons 10: this model has neurons 0 to 9 in each layer.",
+        ),
+        (
+            WITH_MLP,
+            neurons(0, -1, 2),
+            "there are no neurons -1: this model has neurons 0 to 9 in each layer.",
+        ),
     ):
         activations, intervene = subjects[kind].activations, subjects[kind].intervene
         for ask in (
@@ -175,7 +183,7 @@ def test_readers_that_are_not_there_or_read_before(subjects):
         (head(0, 0), head(0, 1).queries, "queries of heads 0.1 read before head 0.0 writes"),
         (mlp(0), head(0, 1).values, "values of heads 0.1 read before mlp 0 writes"),
         (mlp(0), mlp(0), "mlp 0 read before mlp 0 writes"),
-        (neurons(1, 2), mlp(1), "mlp 1 read before 1 neurons of layer 1 writes"),
+        (neurons(1, 2), mlp(1), "mlp 1 read before neuron 2 of layer 1 writes"),
         (embedding + head(1, 1), mlp(0), "mlp 0 read before head 1.1 writes"),
         (embedding, head(1, 2).keys, "there is no head 1.2"),
         (embedding, head(2, 0).keys, "there is no layer 2"),

@@ -64,7 +64,40 @@ def test_labels_may_be_of_inputs_and_positions(subject, as_for_users):
     assert torch.equal(activations.answers(labels), activations.correct)
     answered = activations.answers(drawn(labels))
     assert share(answered).domain == Domain("sampled", INPUTS)
-    refused("20 labels, expected 120", lambda: activations.answers(labels[:, :5]))
+    refused("20 labels (20 x 5), expected 120", lambda: activations.answers(labels[:, :5]))
+
+
+def test_of_each_input_as_many_answers_may_lie_in_a_row(as_for_users):
+    """Of other positions in each input too; where inputs have other numbers, there are no rows."""
+    asked = Questions(is_sample=True)
+    asked.answer_positions = torch.tensor([[i, p] for i in range(INPUTS) for p in (1 + i % 2, 4)])
+    asked.labels = torch.arange(2 * INPUTS) % LOGITS
+    activations = Kind(layers=1).subject(asked).activations
+    assert torch.equal(activations.answers(asked.labels.view(INPUTS, 2)), activations.correct)
+    intervene = Kind(layers=1).subject(asked).intervene
+    flat = torch.arange(2 * INPUTS) % 2
+    attended = intervene.attend({head(0, 0): flat.view(INPUTS, 2)})
+    assert torch.equal(attended.logits, intervene.attend({head(0, 0): flat}).logits)
+    whole = activations.correct.view(INPUTS, 2).all(dim=-1)
+    assert share(whole).domain == Domain("sampled", INPUTS)
+    apart = Kind(layers=1).subject(Questions()).activations
+    counted = len(apart.cases)
+    refused(f"labels ({INPUTS} x 2), expected {counted}", lambda: apart.answers(flat.view(-1, 2)))
+
+
+@pytest.mark.parametrize(
+    "again", [lambda few: few.repeat(5, 1), lambda few: few.repeat_interleave(5, dim=0)]
+)
+def test_a_few_inputs_again_and_again_are_no_draws(again):
+    asked = everywhere()
+    few, asked.is_sample = asked.inputs[:4], True
+    Kind(layers=1).subject(asked)
+    asked.inputs = again(few)
+    refused(
+        "20 inputs are said to be drawn, and are 4, each", lambda: Kind(layers=1).subject(asked)
+    )
+    asked.inputs = few[torch.randint(4, (20,), generator=torch.Generator().manual_seed(1))]
+    Kind(layers=1).subject(asked)
 
 
 def test_a_pattern_that_was_read_may_be_set(subject):

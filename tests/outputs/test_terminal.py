@@ -139,7 +139,7 @@ def test_a_limit_that_alone_refutes_is_told():
     lines = told(record(heading=Heading.REFUTED, margin=-0.02, domain=drawn))
     said = " ".join(" ".join(lines[3:5]).split())
     assert said == f"not established, draw more: the limit is 0.97: {drawn}"
-    of_all = "of 100 draws, or as many as it says, the 99.9 % limit is held to the bound"
+    of_all = "bounds are held by 99.9 % limits of 100 draws, if a line says no other number"
     assert lines[-1] == of_all
     on_its_bound = record(heading=Heading.REFUTED, measured=0.99, margin=-0.02, domain=drawn)
     assert told(on_its_bound)[3].strip().startswith("not established, draw more: the limit is 0.97")
@@ -153,7 +153,7 @@ def test_a_claim_of_other_draws_than_most_says_of_how_many():
     lines = told(record(domain=usual), record(domain=usual), some, record(domain="exhaustive"))
     assert [line for line in lines if "draws" in line] == [
         next(line for line in lines if line.endswith("on those that it answers. (of 1,012 draws)")),
-        "of 4,096 draws, or as many as it says, the 99.9 % limit is held to the bound",
+        "bounds are held by 99.9 % limits of 4,096 draws, if a line says no other number",
     ]
 
 

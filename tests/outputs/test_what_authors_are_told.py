@@ -13,9 +13,13 @@ import pytest
 from mechanistic_claims.measurement.measures import share
 from mechanistic_claims.model.components import head
 from mechanistic_claims.outputs.table import unbound
+from mechanistic_claims.verdict.advice import (
+    RUN_AS_IT_WAS,
+    UNTRAINED_IS_BETTER,
+    no_bound,
+)
 from mechanistic_claims.verdict.document import as_json, record_of
 from mechanistic_claims.verdict.headings import Heading
-from mechanistic_claims.verdict.judging import UNTRAINED_IS_BETTER, no_bound
 from mechanistic_claims.verdict.record import Checked, Control, Record, Told
 from mechanistic_claims.verdict.verdict import Judge, held_to
 from tests.outputs.recorded import HELD, record, told
@@ -27,7 +31,7 @@ def without_bound(measured, untrained, evidence="behavior", **bound):
     told = Told("claims/toy/test_a.py::test_new", "toy", "a", "It is sure.", evidence)
     control, judge = Control(untrained, holds=True), Judge()
     judge(measured, **bound)
-    said = no_bound(judge.verdict, control, told)
+    said = no_bound(judge.verdict, control, told, source="")
     return Record(told, HELD, Heading.ERROR, None, control, said, unbound=measured)
 
 
@@ -41,7 +45,7 @@ def test_claims_without_a_bound_are_a_table():
         "[dim]  measured untrained  claim[/dim]",
         "[bold red]![/bold red]     0.25      0.01  It is sure.",
         "[bold red]![/bold red]   30.284      1.73  It is sure.",
-        *(" " * 22 + line for line in textwrap.wrap(UNTRAINED_IS_BETTER, 38)),
+        *(" " * 22 + line for line in textwrap.wrap(UNTRAINED_IS_BETTER + RUN_AS_IT_WAS, 38)),
     ]
     assert list(unbound(Checked(HELD, (record(),)), 60)) == []
 
@@ -110,4 +114,4 @@ def test_why_a_claim_says_little_is_told():
     assert told(none)[3].strip() == "An untrained model: 0 / 0"
     beside = held_to(0.95, at_least=0.9, beside=[0.2, 0.94, 0.91])
     other = replace(record(heading=Heading.NOT_PARTICULAR), verdict=beside)
-    assert told(other)[3].strip() == "Another set has 0.94."
+    assert told(other)[3].strip() == "Of 3 other sets the nearest to the bound has 0.94."

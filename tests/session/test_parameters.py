@@ -27,6 +27,7 @@ class Role(enum.Enum):
 @pytest.mark.parametrize("what", {values})
 def test_it(weights, verdict, what):
     """It is so."""
+    assert weights
     verdict(0, at_least=1)
 '''
 OUTSIDE = """import pytest

@@ -26,6 +26,7 @@ from mechanistic_claims import rival
 @evidence("weights")
 def test_new(circuits, verdict):
     """A sentence."""
+    assert circuits
     {lines}
 '''
 OWN = """

@@ -13,7 +13,7 @@ from tests.verdict.written import GOOD, PROPERTY, in_project
 
 def saying(line: str) -> str:
     """The claim, with another line in place of its verdict."""
-    return GOOD[: GOOD.index("    verdict(")] + f"    {line}\n"
+    return GOOD[: GOOD.index("    verdict(")] + f"    assert circuits\n    {line}\n"
 
 
 ONE_BOUND_ON_THE_CHECKPOINT = (

@@ -122,7 +122,7 @@ EDITED = """
 @pytest.mark.parametrize("at_least", [0.01])
 def test_NAME(task, activations, intervene, verdict, at_least):
     '''A sentence.'''
-    other = torch.arange(len(task.inputs)).flip(0)
+    other = torch.arange(len(activations.cases)).flip(0)
     without = intervene.RUN
     verdict(share(without.answers(LABELS)), at_least=at_least)
 """
@@ -173,6 +173,16 @@ def test_a_part_of_the_story_without_a_file(run_claim):
     assert "tells of 'attention' in its STORY, but has no test_attention.py" in output
 
 
+def test_a_step_of_the_story_without_its_claim(run_claim):
+    """A typo would leave the first page of a report without the claim that it is about."""
+    step = "Step('It is so.', {'weights': 'new.nwe'})"
+    steps = f"()\nfrom mechanistic_claims import Step\nSTEPS = ({step},)"
+    status, output = run_claim(GOOD, story=steps)
+    assert status == pytest.ExitCode.USAGE_ERROR
+    said = "tells of 'new.nwe' in its STEPS, and has no such claim: it has new.new."
+    assert said in " ".join(output.split())
+
+
 IN_A_CLASS = "class TestNew:\n    " + GOOD.replace("\n", "\n    ").replace("(task", "(self, task")
 OF_OURS = "@pytest.fixture(scope='session')\ndef claims_subject(): pass\n"
 
@@ -185,6 +195,14 @@ OF_OURS = "@pytest.fixture(scope='session')\ndef claims_subject(): pass\n"
         (GOOD + GOOD.replace("0.3", "0.2"), "has two of one name, of which one would not be"),
         ("pytestmark = pytest.mark.severity('nomral')\n" + GOOD, "expected critical or normal"),
         (OF_OURS + GOOD, "claims_subject"),
+        (
+            GOOD.replace("circuits.ov().matrix.std() > 1", "1"),
+            "its evidence is 'weights', and it makes nothing of its circuits",
+        ),
+        (
+            GOOD.replace('"weights"', '"certificate"').replace("(task", "(proof, task"),
+            "its evidence is 'certificate', and it makes nothing of its proof",
+        ),
         *(
             (GOOD.replace("weights", kind), f"its evidence is '{kind}', and it asks for no {of}")
             for kind, of in (
