@@ -7,8 +7,17 @@ import torch
 
 from mechanistic_claims.errors import CannotJudge
 from mechanistic_claims.model.components import embedding, head, logits, mlp, neurons, site
-from tests.measurement.by_hand import TASK, agrees, at_answers, by_hand, model_of, putting, refused
-from tests.plain_transformer import AFTER, D_MODEL, Kind
+from tests.measurement.by_hand import (
+    TASK,
+    agrees,
+    at_answers,
+    by_hand,
+    model_of,
+    putting,
+    refused,
+    written,
+)
+from tests.plain_transformer import AFTER, BEFORE, D_MODEL, Kind
 
 KINDS = {
     "an encoder": Kind(mlp="gelu", norm="LN", attention="bidirectional", norm_at=AFTER),
@@ -88,3 +97,17 @@ def test_what_is_no_norm_is_no_place_of_one():
 def test_norms_are_before_or_after(norm_at):
     with pytest.raises(CannotJudge, match=r"norm_at=.*expected some of"):
         Kind(norm="LN").family(lambda *_: TASK, norm_at=norm_at)
+
+
+@pytest.mark.parametrize("norm", ["LN", "RMS"])
+@pytest.mark.parametrize("norm_at", [BEFORE[:1], BEFORE[1:2], BEFORE[2:]])
+def test_where_norms_are_before_heads_read_what_was_written(norm, norm_at):
+    """Through a norm where there is one before them, as it is where there is none."""
+    kind = Kind(mlp="relu", norm=norm, norm_at=norm_at, epsilon=0.1)
+    was = written(kind, by_hand(kind).seen, head(0, 1))
+    keys = head(1, 0).keys
+
+    def read(reader, stream):
+        return stream - was if reader == ("key", 1, 0) else stream
+
+    agrees(model_of(kind).intervene.cut(head(0, 1), keys, "zero"), by_hand(kind, read=read))
