@@ -99,6 +99,8 @@ def test_inputs_are_no_heads(as_for_users):
         "marked of Attention is [1 3 3], expected [3 3]",
         lambda: Attention("", CAUSAL, marked=CAUSAL > 0),
     )
+    two = torch.ones(2, 3, 3)
+    refused("Attention of 2 heads has 1 names.", lambda: Attention("", two, names=["0.1"]))
 
 
 def test_of_many_tokens_some_are_told_at_equal_distances():
