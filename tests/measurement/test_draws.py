@@ -6,13 +6,13 @@ import pytest
 import torch
 
 from mechanistic_claims.errors import CannotJudge
-from mechanistic_claims.measurement.cases import drawn, draws_of
+from mechanistic_claims.measurement.cases import drawn, draws_of, is_drawn
 from mechanistic_claims.model.components import embedding, head, logits, mlp, neurons, positions
 from tests.measurement.by_hand import (
     KINDS,
     TASK,
 )
-from tests.plain_transformer import POSITIONS, Questions
+from tests.plain_transformer import POSITIONS, Kind, Questions
 
 
 def rests_on_inputs(values):
@@ -22,6 +22,20 @@ def rests_on_inputs(values):
 
 def rests_on_cases(values):
     return torch.equal(draws_of(values), TASK.answer_positions[:, 0])
+
+
+def test_what_few_sources_give_to_many_rests_on_the_sources():
+    """As where one donor is patched into all: another one might have given another number."""
+    intervene = Kind().subject(Questions(is_sample=True)).intervene
+    asked = TASK.answer_positions[:, 0]
+    for sources, draws in ((torch.full((20,), 3), 1), (torch.arange(20) % 4, 4)):
+        run = intervene.patch(head(0, 1), sources)
+        assert len(draws_of(run.logits).unique()) == len(sources[asked].unique()) == draws
+        others = intervene.patch(head(0, 1), TASK.inputs[sources])
+        assert len(draws_of(others.logits).unique()) == draws
+    assert rests_on_cases(intervene.patch(head(0, 1), torch.arange(20).flip(0)).logits)
+    enumerated = Kind().subject(Questions()).intervene
+    assert not is_drawn(enumerated.patch(head(0, 1), torch.full((20,), 3)).logits)
 
 
 def test_of_a_sample_everything_knows_its_draws():

@@ -56,6 +56,8 @@ def test_what_runs_as_its_own_module_says_so(opened):
     assert opened(OWN, logits=answers()[:, 0]).source == said
     with pytest.raises(CheckpointError, match="the logits of 20 of 20 inputs"):
         opened(OWN, logits=answers()[:, 2])
+    with pytest.raises(CheckpointError, match=r"by up to 0\.5 \("):  # not from the last one
+        opened(OWN, logits=answers()[:, 0] + 0.5)
 
 
 def test_what_is_not_held_to_its_module_says_so_where_the_reference_is(tmp_path):

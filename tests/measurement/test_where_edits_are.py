@@ -122,6 +122,17 @@ def test_a_mask_does_not_say_whose_a_position_is(subject, how):
     refused(f"patch: {said}", lambda: subject.intervene.patch(mlp(0), SOURCE, MASK))
 
 
+def test_of_a_mask_of_as_many_of_each_these_are_the_places(subject):
+    """In their order, as they are given as positions."""
+    two = torch.zeros(INPUTS, POSITIONS, dtype=torch.bool).scatter(1, TWO, True)
+    intervene, places = subject.intervene, TWO.sort(dim=1).values
+    for how in ("resample", "mean over positions"):
+        by_mask, by_places = (intervene.ablate(mlp(0), how, at).logits for at in (two, places))
+        assert torch.equal(plain(by_mask), plain(by_places))
+    by_mask, by_places = (intervene.patch(mlp(0), SOURCE, at).logits for at in (two, places))
+    assert torch.equal(by_mask, by_places)
+
+
 @pytest.mark.parametrize("places", [ONE[:, None], TWO.sort(dim=1).values], ids=["one", "two"])
 def test_answers_are_a_role_as_any_other(subject, places):
     """Where they stand elsewhere in each input, a mean and a source are of them, not of what stands

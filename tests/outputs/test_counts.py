@@ -43,7 +43,8 @@ def written() -> str:
         marks += [] if mark.startswith("evidence") else ["evidence('weights')"]
         lines = "".join(f"@{one}\n" for one in marks)
         asks = "circuits, activations, certificate, verdict"
-        text += f'{lines}def test_{at}({asks}):\n    """S{at}."""\n    verdict({number})\n'
+        text += f'{lines}def test_{at}({asks}):\n    """S{at}."""\n'
+        text += f"    assert circuits and activations and certificate\n    verdict({number})\n"
     return text
 
 
