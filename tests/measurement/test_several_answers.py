@@ -17,6 +17,7 @@ from mechanistic_claims.measurement.cases import drawn, plain
 from mechanistic_claims.measurement.domain import Domain
 from mechanistic_claims.measurement.measures import share
 from mechanistic_claims.model.components import head, mlp
+from mechanistic_claims.model.task import require_drawn
 from mechanistic_claims.verdict.verdict import held_to
 from tests.measurement.by_hand import refused
 from tests.plain_transformer import D_MODEL, LOGITS, POSITIONS, Kind, Questions
@@ -96,6 +97,8 @@ def test_a_few_inputs_again_and_again_are_no_draws(again):
     refused(
         "20 inputs are said to be drawn, and are 4, each", lambda: Kind(layers=1).subject(asked)
     )
+    asked.inputs = few[:0]
+    require_drawn(asked)  # that there are none is told where they are asked
     asked.inputs = few[torch.randint(4, (20,), generator=torch.Generator().manual_seed(1))]
     Kind(layers=1).subject(asked)
 
