@@ -169,6 +169,34 @@ def test_an_untrained_model_whose_number_keeps_the_bound_passes_it(tmp_path):
     assert (claim["heading"], claim["control"]["verdict"]) == ("says nothing", "holds")
 
 
+@pytest.mark.parametrize(
+    ("share", "bound", "heading"),
+    [
+        (1, "at_least=0.99", "not shown false"),
+        (0, "at_most=0.01", "not shown false"),
+        (0.9, "at_least=0.99", "refuted as expected"),
+        (1, "at_least=0.9", "holds after all"),
+    ],
+)
+def test_too_few_draws_do_not_show_a_sentence_to_be_false(tmp_path, share, bound, heading):
+    lines = (
+        "from mechanistic_claims.measurement.domain import Measured\n    "
+        f"verdict(Measured.sampled({share}, 300), {bound})"
+    )
+    status, output, claim = judged(
+        tmp_path,
+        lines,
+        "from mechanistic_claims import refuted\n@refuted('few')\n",
+        ("-rA", "--alluredir=results"),
+    )
+    assert status == 0, output
+    assert claim["heading"] == heading
+    few = heading == "not shown false"
+    assert ("not shown to be false, as expected: too few draws" in output) == few
+    assert ("not established, draw more: the limit is" in output) == few
+    assert ("0 hold, 0 refuted as expected, 1 say little, 0 refuted" in output) == few
+
+
 NOTHING = "positions ablated (mean), at every position, which changes nothing"
 ZERO = "head 0.1 ablated (zero), at every position, where it is zero already"
 
