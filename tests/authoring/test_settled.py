@@ -58,6 +58,22 @@ class Blocks(nn.Module):
         return logits
 
 
+class Tied(Blocks):
+    """Layers under a name that says nothing of them, and the embedding as the unembedding."""
+
+    def __init__(self) -> None:
+        super().__init__(nn.LayerNorm, one=False)
+        self.stack, self.pos = self.blocks, self.place
+        del self.blocks, self.place, self.readout
+
+    def forward(self, tokens: Int[Tensor, "input position"]) -> Float[Tensor, "input position x"]:
+        x = self.tok(tokens) + self.pos.weight[: tokens.shape[1]]
+        for block in self.stack:
+            x = block(x)
+        logits: Tensor = self.last_norm(x) @ self.tok.weight.T
+        return logits
+
+
 class Padded(Encoder):
     """An encoder that sees no token 0, asked at its first position."""
 
@@ -93,6 +109,10 @@ MODULES = {
     "one norm a block": (
         partial(Blocks, nn.LayerNorm, one=True),
         'heads=2, attention="causal", norm="LN", norm_at=("before attention", "end"), mlp="relu"',
+    ),
+    "tied, in a stack": (
+        Tied,
+        'heads=2, attention="causal", norm="LN", mlp="gelu_new", tied=True',
     ),
     "LayerNorms without biases": (
         partial(NanoGPT, False),
