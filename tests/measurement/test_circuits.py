@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 import pytest
@@ -110,3 +111,13 @@ def test_weights_go_by_their_canonical_names_too(reference):
         said = rf'weights\["{name}"\]: expected one of .*, or weights.W_E'
         with pytest.raises(CannotJudge, match=said):
             weights[name]
+
+
+def test_an_attribute_that_weights_have_not_is_told_by_its_name(reference):
+    weights = reference.weights
+    with pytest.raises(AttributeError, match=r'expected weights\["pos_embed.W_pos"\]\.$'):
+        _ = weights.W_pos
+    with pytest.raises(AttributeError, match=r'expected weights\["NAME"\] of one of .* and .W_U'):
+        _ = weights.W_nothing
+    assert repr(weights) == "Weights(1 x 1 heads, d_model 32, 201 tokens)"
+    assert torch.equal(copy.deepcopy(weights).W_E, weights.W_E)
