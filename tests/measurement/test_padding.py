@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from copy import copy
 
 import pytest
 import torch
 
 from mechanistic_claims.measurement.cases import plain
 from mechanistic_claims.measurement.certificates.served import require_one_head
+from mechanistic_claims.measurement.interventions.replacements import other_inputs, replacement
 from mechanistic_claims.model.components import head, logits
 from tests.measurement.by_hand import TASK, agrees, at_answers, by_hand, putting, refused, written
 from tests.plain_transformer import POSITIONS, Kind
@@ -42,7 +44,7 @@ def test_its_edits_are_those_of_the_same_run(kind):
     put = putting(senders[0].parts, lambda where, value: torch.zeros_like(value))
     agrees(ablated, by_hand(kind, write=put))
     was = written(kind, seen, head(0, 1))
-    mean = was.mean(dim=0, keepdim=True).expand_as(was)
+    mean = torch.stack([was[~HIDDEN[:, p], p].mean(dim=0) for p in range(POSITIONS)])
 
     def read(reader, stream):
         return stream - was + mean if reader == "logits" else stream
@@ -81,3 +83,55 @@ def test_what_is_proved_of_other_models_is_refused():
     ):
         refused(f"token {PADDING} is padding, to which no position attends: {what}", ask)
     assert subject.circuits.ov(head(0, 0)).matrix.isfinite().all()
+
+
+ENDS = torch.arange(POSITIONS) >= POSITIONS - 1 - torch.arange(len(TASK.inputs))[:, None] % 4
+ENDS[:3], ENDS[3] = False, torch.arange(POSITIONS) > 0  # one that has nothing like it
+
+
+def test_means_and_draws_are_of_what_is_no_padding():
+    """Position by position, and where all is padding of what is there."""
+    written = torch.randn(*ENDS.shape, 2, generator=torch.Generator().manual_seed(0)).double()
+    seen = ~ENDS
+    seen[:, -1] = False
+    mean, over = (replacement(written, how, seen) for how in ("mean", "mean over positions"))
+    for at in range(POSITIONS - 1):
+        assert torch.allclose(mean[0, at], written[seen[:, at], at].mean(dim=0))
+    assert torch.allclose(mean[0, -1], written[:, -1].mean(dim=0))
+    every = seen | ~seen.any(dim=0)
+    assert torch.allclose(over[3, 1], written[every].mean(dim=0))
+    source = other_inputs(written, seen)
+    assert torch.equal(seen[source], seen)
+    assert torch.equal(source.sort().values, torch.arange(len(written)))
+    assert int(source[3]) == 3
+    assert bool((source != torch.arange(len(written))).any())
+    assert torch.equal(replacement(written, "resample", seen), written[source])
+
+
+def test_what_padding_has_to_do_with_an_edit_is_told():
+    inputs = TASK.inputs.masked_fill(TASK.inputs == PADDING, 5).masked_fill(ENDS, PADDING)
+    task = copy(TASK)
+    task.inputs = inputs
+    subject = KINDS["an encoder"].subject(task)
+    intervene, lone = subject.intervene, head(0, 1)
+    flipped = torch.arange(len(inputs)).flip(0)
+    longer = inputs.masked_fill(ENDS, 5)
+    for edit, said in (
+        (lambda: intervene.ablate(lone, "mean"), "(mean without padding), at every"),
+        (lambda: intervene.cut(lone, logits, "mean"), "(mean without padding), at the answers"),
+        (
+            lambda: intervene.ablate(lone, "resample"),
+            "(resample among inputs of the same padding, 1 input as before for want of another)",
+        ),
+        (lambda: intervene.ablate(lone, "mean", at=torch.zeros_like(flipped)), "(mean), at a"),
+        (lambda: intervene.ablate(lone, "zero"), "(zero), at every position"),
+        (lambda: intervene.patch(lone, longer), "other inputs, at every position"),
+        (lambda: intervene.patch(lone, flipped), " of tokens from padding"),
+    ):
+        edit()
+        assert said in intervene.done[-1]
+    given = (ENDS[flipped] & ~ENDS).sum() / (~ENDS).sum()
+    assert intervene.done[-1].endswith(f", {float(given):.0%} of tokens from padding")
+    others = longer.masked_fill(ENDS[flipped], PADDING)
+    intervene.patch(lone, others)
+    assert intervene.done[-1].endswith(f", {float(given):.0%} of tokens from padding")
