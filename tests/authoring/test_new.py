@@ -180,7 +180,10 @@ def test_what_a_config_in_the_file_says_is_not_asked_for(tmp_path):
         torch.save({"config": said, "state_dict": weights}, tmp_path / f"{name}.pt")
     done = new(tmp_path, "mine", "--checkpoint", "mine.pt")
     assert done.returncode == 0, done.stderr
-    assert "2 layers of 2 heads each, bidirectional attention, an MLP (gelu)." in done.stdout
+    assert (
+        "2 layers of 2 heads each, bidirectional attention, an MLP (gelu), no padding."
+        in done.stdout
+    )
     for name, given, asked in (
         ("solu", (), "gelu_new or silu: solu_ln, which it says, is none of these"),
         ("pre", (), "--norm none, if the model has none: it says LNPre, which has no weights"),

@@ -72,8 +72,8 @@ def test_on_the_first_page(judged):
     model = Model(survey, run.claims, History())
     assert summary.counts(model) == (
         "4 of 10 claims hold (1 precondition, which an untrained model passes too; 1 rival "
-        "excluded; 1 sentence thought to be overstated), 1 refuted as expected "
-        "(overstated), 3 say little, 1 refuted, 1 could not be judged"
+        "excluded; 1 sentence expected to be refuted), 1 refuted as expected, "
+        "3 say little, 1 refuted, 1 could not be judged"
     )
     html = first_page(run, History(), templates())
     assert "1 selected claim gave no verdict" in html

@@ -88,7 +88,7 @@ def test_seeds_are_told_by_the_least_and_the_most(run):
     low = {claim: margin and margin - 0.5 for claim, margin in line["margins"].items()}
     other = {**line, "checkpoint": "other.pt", "sha256": "other", "margins": low}
     html = first_page(run, History([other, line]), templates())
-    assert "least and most" in html
+    assert "least and greatest margin" in html
     assert "first and last" not in html
     later = first_page(run, History([{**other, "finished": "2020"}, line]), templates())
     assert "first and last" in later

@@ -194,14 +194,14 @@ def test_known_refutations_are_a_category_of_their_own(opened, made):
     page.click("[data-testid=nav-tab-categories]")
     text = page.wait(
         "const text = document.querySelector('#app').innerText;"
-        "return text.includes('Overstated: refuted, as expected') && text",
+        "return text.includes('Refuted, as expected') && text",
         "they are a category",
     )
     assert "Refuted\n" in str(text)
     found = [c.page for c in run.claims if c.heading is Heading.REFUTED_AS_EXPECTED]
     page.open(f"{made[0].as_uri()}#{found[0]}")
     page.wait(
-        "return document.body.innerText.includes('Category: Overstated')",
+        "return document.body.innerText.includes('Category: Refuted, as expected')",
         "a claim names its category",
     )
 

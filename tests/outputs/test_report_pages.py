@@ -77,7 +77,7 @@ def test_a_page_reads_from_top_to_bottom(run):
     html = claim_page(claim, [], templates())
     in_order = [
         "The row of &#39;=&#39; is strictly decreasing.",
-        "refuted, as expected: overstated",
+        "refuted, as expected",
         "<b>0.8995</b>, required ≥ 1",
         "an untrained model has 0.457",
         "data-picture=",
@@ -154,8 +154,8 @@ def test_each_heading_is_counted(run):
     claims = [_under(word, run.claims[0]) for word in words]
     assert summary.counts(Model(run.surveys[0], claims, History())) == (
         "5 of 10 claims hold (2 preconditions, which an untrained model passes too; "
-        "1 rival excluded; 1 sentence thought to be overstated), "
-        "1 refuted as expected (overstated), 2 say little, 1 refuted, 1 could not be judged"
+        "1 rival excluded; 1 sentence expected to be refuted), "
+        "1 refuted as expected, 2 say little, 1 refuted, 1 could not be judged"
     )
 
 
@@ -180,7 +180,7 @@ def test_a_rival_and_what_is_told_too_strongly_are_told_apart_in_the_tree(run, t
     found = [json.loads(path.read_text()) for path in (tmp_path / "staged").glob("*-result.json")]
     assert {(one["name"], one["status"]) for one in found} == {
         ("A rival story is excluded: It guesses.", "failed"),
-        ("Overstated: It always does.", "failed"),
+        ("Expected to be false: It always does.", "failed"),
         (run.claims[2].told.sentence, "unknown"),
     }
 
@@ -288,7 +288,7 @@ def test_the_tree_tells_the_story(run, tmp_path):
     stage(run, tmp_path / "staged", lambda claim: "<p></p>")
     found = [json.loads(path.read_text()) for path in (tmp_path / "staged").glob("*-result.json")]
     found.sort(key=lambda result: result["start"])
-    strongly = "Overstated: "
+    strongly = "Expected to be false: "
     names = [strongly * bool(c.told.too_strong) + c.told.sentence for c in run.claims]
     assert [result["name"] for result in found] == names
     assert {tuple(result["titlePath"]) for result in found} == {("min_of_two", "1. qk circuit")}

@@ -109,6 +109,12 @@ def test_a_few_are_told_side_by_side(checkpoints):
     assert max(map(len, lines)) <= 100
     every = said_of([one, other], every_claim=True)
     assert every.count("~ ") == len(strong)
+    sentences = {one["claim"]: one["sentence"] for one in other["claims"]}
+    held = {c["claim"] for of in (one, other) for c in of["claims"] if c["verdict"] == "holds"}
+    told = re.findall(r"~ holds after all, on (\d) of 2: (.*)", "\n".join(lines))
+    assert {said for _, said in told} == {sentences[claim] for claim in strong & held}
+    assert told
+    assert "after all" not in every
 
 
 def test_what_says_nothing_is_no_law(checkpoints):

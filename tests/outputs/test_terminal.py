@@ -75,8 +75,7 @@ def test_what_wants_an_eye_comes_before_the_story_and_preconditions_are_counted(
         "~ It always falls.",
         "≠ It is a pizza.",
         "✓ 3 preconditions met, by an untrained model too (-v lists them)",
-        "~ refuted, as expected: overstated; ≠ rivals excluded: other stories that would need "
-        "another number",
+        "~ refuted, as expected; ≠ rivals excluded: other stories that would need another number",
     ]
     every = told(record(), *needed, every=True)
     assert sum("Fact" in line for line in every) == 3
