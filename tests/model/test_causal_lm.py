@@ -388,7 +388,7 @@ def test_edits_of_late_layers_run_from_there(subject, layer):
     interventions = Interventions(parts, activations, subject.circuits)
     resumed = interventions.ablate(head(layer, 0), "mean")
     whole = subject.intervene.ablate(head(layer, 0), "mean")
-    alone = Activations(subject.parts, whole._edits)
+    alone = Activations(subject.parts, whole.edits)
     assert torch.equal(plain(resumed.logits), plain(alone.logits))
     assert started == [layer] * 2  # once to compare, once for the edit
 
@@ -424,7 +424,7 @@ def test_a_run_that_has_other_bits_from_there_is_run_whole(subject):
     parts = replace(subject.parts, skipping=another)
     activations = Activations(parts)
     edited = Interventions(parts, activations, subject.circuits).ablate(head(2, 0), "mean")
-    alone = Activations(subject.parts, edited._edits)
+    alone = Activations(subject.parts, edited.edits)
     assert torch.equal(plain(edited.logits), plain(alone.logits))
     assert changed == [1]
 
