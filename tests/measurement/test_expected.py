@@ -81,11 +81,18 @@ def test_padding_is_named(opened, padding):
     padded = replace(OWN, padding=padding)
     logits = Plain(padded, WEIGHTS, inputs).logits
     nothing = logits.masked_fill((inputs == padding)[..., None], 0.0)
-    for given in (logits, nothing, logits[:, 0]):
+    for given, wrong in ((logits, None), (nothing, 2), (logits[:, 0], None)):
         assert "on the 20 inputs" in opened(padded, inputs=inputs, logits=given).source
         with pytest.raises(CheckpointError, match="of 20 inputs are not those") as e:
-            opened(OWN, inputs=inputs, logits=given)
+            opened(replace(OWN, padding=wrong), inputs=inputs, logits=given)
         assert e.value.remedy == f"With padding={padding} in FAMILY it is the same."
+
+
+def test_padding_that_is_none_is_named(opened):
+    """Where that token stands, and nothing hides it."""
+    with pytest.raises(CheckpointError, match="of 20 inputs are not those") as e:
+        opened(replace(OWN, padding=int(TASK.inputs[0, 0])), logits=answers())
+    assert e.value.remedy == "With padding=None in FAMILY it is the same."
 
 
 @pytest.mark.parametrize(
