@@ -125,6 +125,27 @@ def test_what_can_not_be_told_is_said_of_none():
     assert not guessed(known).sizes
 
 
+def of_numbers(word: str, *inside: str, numbers: tuple[int, ...] = (0, 1)) -> dict[str, Tensor]:
+    """The same names by each number of a module of this name."""
+    return shapes_of(*(f"{word}.{at}.{name}.weight" for at in numbers for name in inside))
+
+
+def test_layers_may_go_by_any_name():
+    """If the same is by each number, from 0 on, and enough for an attention."""
+    attention = ("attn.q", "attn.k", "attn.v", "attn.o")
+    layers = guessed(of_numbers("stack", *attention)).found
+    assert {name.split(".")[0] for name in layers} == {"stack"}
+    assert len(layers) == 4
+    assert all(name.startswith("stack.{}.") for name in layers)
+    for other in (
+        of_numbers("heads", *attention),
+        of_numbers("stack", *attention[:3]),
+        of_numbers("stack", *attention, numbers=(1, 2)),
+        of_numbers("stack", *attention) | shapes_of("stack.2.attn.q.weight"),
+    ):
+        assert not any("{}" in name for name in guessed(other).found)
+
+
 def of_a_layer(**changes: list[int]) -> dict[str, Tensor]:
     """An embedding and a layer of an MLP of 16 neurons; no word tells what isn't q, k or v."""
     known = {"q": [4, 4], "k": [4, 4], "v": [4, 4]}
