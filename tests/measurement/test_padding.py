@@ -11,7 +11,7 @@ import torch
 from mechanistic_claims.measurement.cases import plain
 from mechanistic_claims.measurement.certificates.served import require_one_head
 from mechanistic_claims.measurement.interventions.replacements import other_inputs, replacement
-from mechanistic_claims.model.components import head, logits
+from mechanistic_claims.model.components import head, logits, site
 from tests.measurement.by_hand import TASK, agrees, at_answers, by_hand, putting, refused, written
 from tests.plain_transformer import POSITIONS, Kind
 
@@ -132,6 +132,30 @@ def test_what_padding_has_to_do_with_an_edit_is_told():
         assert said in intervene.done[-1]
     given = (ENDS[flipped] & ~ENDS).sum() / (~ENDS).sum()
     assert intervene.done[-1].endswith(f", {float(given):.0%} of tokens from padding")
+    intervene.patch(lone, flipped, at=torch.zeros_like(flipped))
+    assert intervene.done[-1].endswith("at a position of each input")
     others = longer.masked_fill(ENDS[flipped], PADDING)
     intervene.patch(lone, others)
     assert intervene.done[-1].endswith(f", {float(given):.0%} of tokens from padding")
+
+
+def test_inputs_without_padding_are_told_as_those_of_any_model():
+    """But what they are given may come from padding."""
+    task = copy(TASK)
+    task.inputs = TASK.inputs.masked_fill(HIDDEN, 5)
+    intervene = KINDS["an encoder"].subject(task).intervene
+    intervene.ablate(head(0, 1), "mean")
+    assert intervene.done[-1] == "head 0.1 ablated (mean), at every position"
+    intervene.patch(head(0, 1), TASK.inputs)
+    share = float(HIDDEN.double().mean())
+    assert intervene.done[-1].endswith(f", {share:.0%} of tokens from padding")
+
+
+def test_what_is_at_no_positions_is_a_mean_of_all_inputs():
+    """As patterns are, where there are as many heads as positions."""
+    subject = Kind(heads=POSITIONS, padding=PADDING).subject(TASK)
+    name = "blocks.1.attn.hook_pattern"
+    every = plain(subject.activations.read(name))
+    mean = every.mean(dim=0, keepdim=True).expand_as(every)
+    found = subject.intervene.ablate(site(name), "mean").logits
+    assert torch.allclose(plain(found), plain(subject.intervene.put(name, mean).logits))

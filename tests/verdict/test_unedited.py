@@ -100,6 +100,22 @@ def test_there_may_be_none(tmp_path, lines, asks):
     assert "without that" not in output
 
 
+def test_a_property_has_none(tmp_path):
+    """It would be drawn anew within each example."""
+    claim = """
+@evidence("intervention")
+@given(token=st.integers(0, 1))
+@reproducible(examples=2)
+def test_new(intervene, verdict, token):
+    \"\"\"A sentence.\"\"\"
+    verdict(share(intervene.attend(token).correct), at_most=0.9)
+"""
+    _, output = in_project(tmp_path, claim)
+    (found,) = json.loads((tmp_path / "found").read_text())["checkpoints"][0]["claims"]
+    assert found["edits"] == ["attention of head 0.0 set, at the answers"], output
+    assert "unedited" not in found
+
+
 def test_what_is_made_without_edits_is_kept(tmp_path):
     """A fixture of the claims' own is made for the checkpoint and for its control, and once more
     for all claims if it is made by edits.
