@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 
 from rich.console import Console
 
@@ -32,6 +33,7 @@ def record(sentence="It attends to the min.", heading=Heading.HOLDS, exceptions=
         numbers["domain"],
         found.exceptions,
         found.exception_count,
+        best=numbers.get("best", math.nan),
     )
     return Record(told, HELD, heading, verdict, Control(0.005, holds=False))
 

@@ -135,14 +135,19 @@ def test_a_reason_stands_where_no_counterexample_does(exceptions, said):
 
 def test_a_limit_that_alone_refutes_is_told():
     drawn = "sampled (100 draws, 99.9% limit)"
-    lines = told(record(heading=Heading.REFUTED, margin=-0.02, domain=drawn))
+    few = {"heading": Heading.NOT_ESTABLISHED, "margin": -0.02, "best": 0.005, "domain": drawn}
+    lines = told(record(**few))
+    assert lines[1] == "not established: too few draws"
+    assert lines[2].startswith("? 0.99965 ≥ 0.99")
     said = " ".join(" ".join(lines[3:5]).split())
     assert said == f"not established, draw more: the limit is 0.97: {drawn}"
     of_all = "bounds are held by 99.9 % limits of 100 draws, if a line says no other number"
     assert lines[-1] == of_all
-    on_its_bound = record(heading=Heading.REFUTED, measured=0.99, margin=-0.02, domain=drawn)
+    on_its_bound = record(**few | {"best": 0.0})
     assert told(on_its_bound)[3].strip().startswith("not established, draw more: the limit is 0.97")
-    refuted_anyway = record(heading=Heading.REFUTED, measured=0.5, margin=-0.6, domain=drawn)
+    refuted_anyway = record(
+        heading=Heading.REFUTED, measured=0.5, margin=-0.6, best=-0.3, domain=drawn
+    )
     assert not any("the limit is" in line for line in told(refuted_anyway))
 
 

@@ -175,6 +175,7 @@ def test_an_untrained_model_whose_number_keeps_the_bound_passes_it(tmp_path):
         (1, "at_least=0.99", "not shown false"),
         (0, "at_most=0.01", "not shown false"),
         (0.9, "at_least=0.99", "refuted as expected"),
+        (0.97, "at_least=0.98", "not shown false"),
         (1, "at_least=0.9", "holds after all"),
     ],
 )

@@ -111,6 +111,37 @@ def test_a_sample_is_held_by_its_limit():
     assert not held_to(Measured.sampled(0.02, 100), at_most=0.03).holds
 
 
+@pytest.mark.parametrize(
+    ("bound", "excluded", "is_open", "best"),
+    [
+        ({"at_least": 0.35}, False, False, 0.25),
+        ({"at_least": 0.45}, False, True, 0.15),
+        ({"at_least": 0.6}, False, True, 0.0),
+        ({"at_least": 0.61}, False, False, -0.01),
+        ({"at_most": 0.45}, False, True, 0.05),
+        ({"at_most": 0.39}, False, False, -0.01),
+        ({"within": (0.3, 0.5)}, False, True, 0.1),
+        ({"within": (0.5, 0.55)}, False, True, 0.025),
+        ({"within": (0.1, 0.39)}, False, False, -0.01),
+        ({"within": (0.3, 0.7)}, False, False, 0.2),
+        ({"at_most": 0.45}, True, True, 0.15),
+        ({"at_most": 0.65}, True, False, -0.05),
+        ({"within": (0.45, 0.7)}, True, True, 0.05),
+    ],
+)
+def test_too_few_draws_establish_neither(bound, excluded, is_open, best):
+    """Of an interval from 0.4 to 0.6: it is refuted where none of it keeps the bound."""
+    found = held_to(Measured(0.5, low=0.4, high=0.6), **bound, excluded=excluded)
+    assert found.best == pytest.approx(best)
+    assert found.is_open == is_open
+    assert found.is_refuted == (not found.holds and not is_open)
+
+
+def test_what_is_of_all_cases_is_never_open():
+    assert not held_to(0.5, at_least=0.51).is_open
+    assert held_to(0.5, at_least=0.51).is_refuted
+
+
 def test_what_is_computed_of_a_sample_stays_one():
     """Whatever an author does with the number, the limit goes along."""
     share = Measured.sampled(0.98, 100)
