@@ -144,9 +144,9 @@ def test_sources_are_of_inputs(subject):
     refused(said, lambda: subject.intervene.patch(mlp(0), torch.arange(120)))
 
 
-@pytest.mark.parametrize("at", [0, [0], "answer"])
+@pytest.mark.parametrize("at", [0.5, [0], "answer"])
 def test_where_an_edit_may_be(subject, at, as_for_users):
-    said = f"at={at!r}: expected 'every position', 'answers', a tensor [input] or [input place]"
+    said = f"at={at!r}: expected 'every position', 'answers', a position, a tensor [input] or [in"
     refused(said, lambda: subject.intervene.ablate(mlp(0), "zero", at))
     refused(said, lambda: subject.intervene.put("hook_embed", torch.zeros(20, 6, 8), at))
 

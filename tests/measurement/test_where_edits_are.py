@@ -303,3 +303,52 @@ def replace_answers(subject):
     task.answer_positions = torch.stack([rows, places], dim=1)
     task.labels = torch.zeros(len(rows), dtype=torch.long)
     return task
+
+
+def test_how_much_an_edit_changes_is_told_where_not_all(subject):
+    """Of inputs, or of their places."""
+    intervene, of_itself = subject.intervene, torch.arange(INPUTS)
+    other = of_itself.clone()
+    other[3] = 4
+    intervene.patch(mlp(0), other)
+    assert intervene.done[-1].endswith(f"at every position, which changes 1 of {INPUTS}")
+    intervene.patch(mlp(0), other, at=TWO)
+    assert intervene.done[-1].endswith(f"of each input, which changes 2 of {2 * INPUTS}")
+    intervene.patch(mlp(0), of_itself)
+    assert intervene.done[-1].endswith("at every position, which changes nothing")
+    intervene.patch(mlp(0), SOURCE)
+    assert intervene.done[-1].endswith("at every position")
+
+
+def test_attention_that_is_paid_already(subject):
+    """As rows of answers, or as whole patterns."""
+    intervene, activations = subject.intervene, subject.activations
+    whole = activations.pattern(head(0, 1))
+    rows = activations.patterns[:, 0, 1]
+    for given in (plain(whole), whole, plain(rows)):
+        same = intervene.attend({head(0, 1): given})
+        assert intervene.done[-1].endswith("at the answers, which changes nothing")
+        assert torch.equal(plain(same.logits), plain(activations.logits))
+    for other in (plain(whole).roll(1, 0), plain(rows).roll(1, 0), 0):
+        intervene.attend({head(0, 1): other})
+        assert intervene.done[-1].endswith("set, at the answers")
+    both = {head(0, 1): plain(rows), head(0, 0): 0}
+    intervene.attend(both)
+    assert intervene.done[-1].endswith("set, at the answers")
+
+
+@pytest.mark.parametrize("position", [0, 2, -1])
+def test_the_same_position_of_all(subject, position):
+    """A number is as one of each input, and as that place of the site."""
+    intervene = subject.intervene
+    of_each = torch.full((INPUTS,), position % POSITIONS)
+    values = subject.activations.read(MLP).roll(1, 0)
+    for one, other in (
+        (intervene.ablate(mlp(0), "zero", position), intervene.ablate(mlp(0), "zero", of_each)),
+        (intervene.patch(mlp(0), SOURCE, position), intervene.patch(mlp(0), SOURCE, of_each)),
+        (intervene.put(MLP, values, position), intervene.put(MLP, values, of_each)),
+    ):
+        assert torch.equal(one.logits, other.logits)
+    for none in (POSITIONS, -POSITIONS - 1):
+        refused("expected 0 to", lambda none=none: intervene.ablate(mlp(0), "zero", none))
+    refused("at=True: expected", lambda: intervene.ablate(mlp(0), "zero", True))

@@ -145,3 +145,25 @@ def test_every_verb_gives_the_models_own_run(reference):
         assert getattr(unedited, verb)(1, how="any") is reference.activations
     with pytest.raises(AttributeError):
         _ = unedited.nothing
+
+
+@pytest.mark.parametrize(
+    ("lines", "is_read"),
+    [
+        ("verdict(share(activations.correct), at_least=0.9)", False),
+        ("verdict(share(without.correct), at_most=0.9)", True),
+        ("verdict(share(without.correct), at_least=0.9)", True),
+        ("verdict(1 - share(activations.correct), at_most=0.1)\n    _ = without.logits", True),
+        ("both = intervene.after(without).ablate(embedding, 'mean')\n    "
+         "verdict(share(both.correct), at_most=0.9)", True),
+        ("other = intervene.attend(0)\n    verdict(share(without.correct), at_most=0.9)", False),
+    ],
+    ids=["another", "read", "refuted", "read later", "done after", "one of two"],
+)  # fmt: skip
+def test_what_comes_of_an_edit_is_read(tmp_path, lines, is_read):
+    """Or a claim would be told as an intervention whose number is the model's as it is."""
+    made = f"from mechanistic_claims import embedding\n    without = {HEAD}\n    "
+    _, output, claim = judged(tmp_path, made + lines, "intervene, activations")
+    said = "nothing of what came of it was read, so that the number is not of it."
+    assert (said in " ".join(output.split())) != is_read, output
+    assert (claim["verdict"] == "error") != is_read
