@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from mechanistic_claims.measurement.interventions.verbs import Interventions
 from mechanistic_claims.outputs.report.judged import read_run
 from tests.verdict.written import in_project
 
+slow = partial(pytest.param, marks=pytest.mark.slow)
 CLAIM = '''
 import torch
 from mechanistic_claims import head, ratio
@@ -54,11 +56,11 @@ HEAD = 'intervene.ablate(head(0, 0), "zero")'
 @pytest.mark.parametrize(
     ("lines", "asks"),
     [
-        (f"verdict(share({HEAD}.correct), at_most=0.5)", "intervene"),
+        slow(f"verdict(share({HEAD}.correct), at_most=0.5)", "intervene"),
         ("verdict(share(without.correct), at_most=0.5)", "without"),
-        ("verdict(share(intervene.on(task).ablate(head(0, 0), 'mean').correct), at_most=0.5)",
-         "intervene, task"),
-        ("verdict(share(intervene.attend(0).correct), at_most=0.9)", "intervene"),
+        slow("verdict(share(intervene.on(task).ablate(head(0, 0), 'mean').correct), at_most=0.5)",
+             "intervene, task"),
+        slow("verdict(share(intervene.attend(0).correct), at_most=0.9)", "intervene"),
     ],
     ids=["a verb", "a fixture", "another domain", "attention"],
 )  # fmt: skip
@@ -151,12 +153,12 @@ def test_every_verb_gives_the_models_own_run(reference):
     ("lines", "is_read"),
     [
         ("verdict(share(activations.correct), at_least=0.9)", False),
-        ("verdict(share(without.correct), at_most=0.9)", True),
-        ("verdict(share(without.correct), at_least=0.9)", True),
-        ("verdict(1 - share(activations.correct), at_most=0.1)\n    _ = without.logits", True),
+        slow("verdict(share(without.correct), at_most=0.9)", True),
+        slow("verdict(share(without.correct), at_least=0.9)", True),
+        slow("verdict(1 - share(activations.correct), at_most=0.1)\n    _ = without.logits", True),
         ("both = intervene.after(without).ablate(embedding, 'mean')\n    "
          "verdict(share(both.correct), at_most=0.9)", True),
-        ("other = intervene.attend(0)\n    verdict(share(without.correct), at_most=0.9)", False),
+        slow("other = intervene.attend(0)\n    verdict(share(without.correct), at_most=1)", False),
     ],
     ids=["another", "read", "refuted", "read later", "done after", "one of two"],
 )  # fmt: skip
