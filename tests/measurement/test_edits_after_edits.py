@@ -106,6 +106,10 @@ def test_draws_of_two_edits():
     drawn = intervene.ablate(head(0, 0), "resample")
     both = intervene.after(drawn).ablate(head(1, 0), "resample")
     assert int(draws_of(both.correct).max()) < count
+    plain_task = Kind().subject(TASK).intervene
+    resampled = plain_task.ablate(head(0, 0), "resample")
+    later = plain_task.after(resampled).ablate(head(1, 0), "zero")
+    assert torch.equal(draws_of(later.correct), draws_of(resampled.correct))
     few = torch.arange(count) % 3
     refused(
         "two edits rest on draws of their own",
@@ -129,3 +133,20 @@ def test_what_is_no_edit_of_these_inputs():
         )
     unedited = Unedited(subject.activations)
     assert unedited.after(unedited.ablate(head(0, 0), "zero")) is unedited
+
+
+def test_the_stream_before_an_mlp_is_put_as_the_refusal_says():
+    """What is missing there, as attention's output: the stream and the MLP have it."""
+    kind = KINDS["MLP and LayerNorm"]
+    subject, of = model_of(kind), "blocks.1."
+    before = plain(subject.activations.read(f"{of}hook_resid_pre"))
+    values = plain(subject.activations.read(f"{of}hook_resid_mid"))[SOURCE]
+    edited = subject.intervene.put(f"{of}hook_attn_out", values - before)
+    assert torch.allclose(plain(edited.read(f"{of}hook_resid_mid")), values)
+
+    def write(where, value):
+        return values - before if where == ("output", 1) else value
+
+    agrees(edited, by_hand(kind, write=write))
+    own, there = by_hand(kind).seen["mlp", 1], by_hand(kind, write=write).seen["mlp", 1]
+    assert torch.allclose(there, own[SOURCE])

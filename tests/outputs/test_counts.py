@@ -79,8 +79,8 @@ def test_on_the_first_page(judged):
     (survey,) = run.surveys
     model = Model(survey, run.claims, History())
     assert summary.counts(model) == (
-        "4 of 11 claims hold (1 precondition, which an untrained model passes too; 1 rival "
-        "excluded; 1 sentence expected to be refuted), 1 refuted as expected, "
+        "4 of 11 claims hold (among them 1 precondition, which an untrained model passes too; "
+        "1 rival excluded; 1 sentence expected to be refuted), 1 refuted as expected, "
         "3 say little, 1 refuted, 1 not established, 1 could not be judged"
     )
     html = first_page(run, History(), templates())

@@ -153,7 +153,7 @@ def test_each_heading_is_counted(run):
     words += ("says nothing", "not particular", "refuted", "refuted as expected", "error")
     claims = [_under(word, run.claims[0]) for word in words]
     assert summary.counts(Model(run.surveys[0], claims, History())) == (
-        "5 of 10 claims hold (2 preconditions, which an untrained model passes too; "
+        "5 of 10 claims hold (among them 2 preconditions, which an untrained model passes too; "
         "1 rival excluded; 1 sentence expected to be refuted), "
         "1 refuted as expected, 2 say little, 1 refuted, 1 could not be judged"
     )
