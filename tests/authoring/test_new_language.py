@@ -108,7 +108,7 @@ def by_hand(model) -> dict[str, float]:
 
 @pytest.mark.slow
 def test_the_claims_are_judged_at_once(tmp_path):
-    """Of three kinds of models, by transformers' own numbers: those of a random one are refuted."""
+    """Of three kinds of models, by transformers' numbers: those of a random one hold nothing."""
     models = {kind: written(kind, tmp_path / "runs" / kind) for kind in configurations()}
     for kind in models:
         done = new(tmp_path, f"my_{kind}", "--checkpoint", f"runs/{kind}")
@@ -121,8 +121,9 @@ def test_the_claims_are_judged_at_once(tmp_path):
         )
     run = run_in_a_fork("claims", "--verdicts=verdicts.json", cwd=tmp_path, OMP_NUM_THREADS="1")
     assert run.status == 1, run.output
-    told = r"^(✗ \w+ +)?0 hold, 0 refuted as expected, 3 refuted$"
-    assert len(re.findall(told, run.output, re.MULTILINE)) == 3 + 3, "of each, and in the end"
+    told = r"^(?:✗ \w+ +)?0 hold, 0 refuted as expected, (\d) refuted(?:, (\d) not established)?$"
+    counted = re.findall(told, run.output, re.MULTILINE)
+    assert [sum(map(int, filter(None, of))) for of in counted] == [3] * (3 + 3), run.output
     told = {one["model"]: one for one in verdicts_in(tmp_path / "verdicts.json")["checkpoints"]}
     for kind, model in models.items():
         measured = {

@@ -73,8 +73,12 @@ def test_every_other_model_is_refuted(matrix):
 
 
 def test_the_story_written_by_hand_holds_in_every_claim(matrix):
-    """But that places don't matter: the last one asks."""
+    """But that places don't matter: the last one asks; and that every list is answered, which no
+    sample shows.
+    """
     verdicts = matrix.verdicts(BY_HAND)
+    assert matrix.measured("test_every_answer_is_right[1]", BY_HAND) == 1
+    assert verdicts.pop("test_every_answer_is_right[1]") == "refuted"
     assert verdicts.pop("test_places_do_not_matter[0.99]") == "refuted"
     assert set(verdicts.values()) == {"holds"}
 
