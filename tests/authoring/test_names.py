@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from mechanistic_claims.authoring.guessed import guessed
+from mechanistic_claims.authoring.guessed import canonical_names, guessed
 from mechanistic_claims.model.conventions import NANOGPT
 from tests.authoring.own_modules import CONTEXT, TOKENS, Encoder, NanoGPT, OddNames, OwnNames
 from tests.authoring.test_new import new, require_it_runs
@@ -144,6 +144,11 @@ def test_layers_may_go_by_any_name():
         of_numbers("stack", *attention) | shapes_of("stack.2.attn.q.weight"),
     ):
         assert not any("{}" in name for name in guessed(other).found)
+    within = guessed(of_numbers("stages.0.blocks", *attention)).found
+    assert {name.rpartition(".attn")[0] for name in within} == {"stages.0.blocks.{}"}
+    said = {"stack.1.attn.q.weight": ("blocks.1.attn.W_K", "a b -> a b")}
+    names = canonical_names(of_numbers("stack", *attention), said)
+    assert names["stack.1.attn.q.weight"] == ("blocks.1.attn.W_K",)
 
 
 def of_a_layer(**changes: list[int]) -> dict[str, Tensor]:

@@ -98,14 +98,30 @@ def test_means_and_draws_are_of_what_is_no_padding():
     for at in range(POSITIONS - 1):
         assert torch.allclose(mean[0, at], written[seen[:, at], at].mean(dim=0))
     assert torch.allclose(mean[0, -1], written[:, -1].mean(dim=0))
-    every = seen | ~seen.any(dim=0)
-    assert torch.allclose(over[3, 1], written[every].mean(dim=0))
+    assert torch.allclose(over[3, 1], written[seen].mean(dim=0))
     source = other_inputs(written, seen)
     assert torch.equal(seen[source], seen)
     assert torch.equal(source.sort().values, torch.arange(len(written)))
     assert int(source[3]) == 3
     assert bool((source != torch.arange(len(written))).any())
     assert torch.equal(replacement(written, "resample", seen), written[source])
+
+
+@pytest.mark.parametrize("at", [POSITIONS - 2, -2])
+def test_at_a_position_that_is_padding_of_some(at):
+    """A mean is of the others, and a draw too."""
+    task = copy(TASK)
+    task.inputs = TASK.inputs.masked_fill(TASK.inputs == PADDING, 5).masked_fill(ENDS, PADDING)
+    subject, name = KINDS["an encoder"].subject(task), "blocks.0.attn.hook_z"
+    there, hidden = plain(subject.activations.read(name))[:, at, 1], ENDS[:, at]
+    assert 0 < int(hidden.sum()) < len(hidden)
+    mean = subject.intervene.ablate(head(0, 1), "mean", at=at)
+    assert subject.intervene.done[-1].startswith("head 0.1 ablated (mean without padding), at a")
+    found = plain(mean.read(name))[:, at, 1]
+    assert torch.allclose(found, there[~hidden].mean(dim=0).expand_as(found))
+    drawn = plain(subject.intervene.ablate(head(0, 1), "resample", at=at).read(name))[:, at, 1]
+    source = (drawn[:, None] - there).abs().amax(dim=-1).argmin(dim=1)
+    assert torch.equal(hidden[source], hidden)
 
 
 def test_what_padding_has_to_do_with_an_edit_is_told():
