@@ -142,7 +142,7 @@ def test_what_is_made_without_edits_is_kept(tmp_path):
 
 def test_every_verb_gives_the_models_own_run(reference):
     unedited = Unedited(reference.activations)
-    for verb in ("ablate", "patch", "cut", "attend", "put", "replace_inputs", "exchange_value"):
+    for verb in ("ablate", "patch", "cut", "attend", "put", "exchange_value"):
         assert hasattr(Interventions, verb)
         assert getattr(unedited, verb)(1, how="any") is reference.activations
     with pytest.raises(AttributeError):
