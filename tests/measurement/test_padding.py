@@ -116,12 +116,17 @@ def test_at_a_position_that_is_padding_of_some(at):
     there, hidden = plain(subject.activations.read(name))[:, at, 1], ENDS[:, at]
     assert 0 < int(hidden.sum()) < len(hidden)
     mean = subject.intervene.ablate(head(0, 1), "mean", at=at)
-    assert subject.intervene.done[-1].startswith("head 0.1 ablated (mean without padding), at a")
+    assert subject.intervene.done[-1].endswith("at a position of each input, padding in no mean")
     found = plain(mean.read(name))[:, at, 1]
     assert torch.allclose(found, there[~hidden].mean(dim=0).expand_as(found))
     drawn = plain(subject.intervene.ablate(head(0, 1), "resample", at=at).read(name))[:, at, 1]
     source = (drawn[:, None] - there).abs().amax(dim=-1).argmin(dim=1)
     assert torch.equal(hidden[source], hidden)
+    stream = "hook_embed"
+    chosen = subject.intervene.ablate(site(stream)[at % POSITIONS], "mean")
+    assert "padding in no mean" in subject.intervene.done[-1]
+    value, own = (plain(of.read(stream))[:, at] for of in (chosen, subject.activations))
+    assert torch.allclose(value, own[~hidden].mean(dim=0).expand_as(value))
 
 
 def test_what_padding_has_to_do_with_an_edit_is_told():
@@ -133,11 +138,11 @@ def test_what_padding_has_to_do_with_an_edit_is_told():
     flipped = torch.arange(len(inputs)).flip(0)
     longer = inputs.masked_fill(ENDS, 5)
     for edit, said in (
-        (lambda: intervene.ablate(lone, "mean"), "(mean without padding), at every"),
-        (lambda: intervene.cut(lone, logits, "mean"), "(mean without padding), at the answers"),
+        (lambda: intervene.ablate(lone, "mean"), "(mean), at every position, padding in no mean"),
+        (lambda: intervene.cut(lone, logits, "mean"), "at the answers, padding in no mean"),
         (
             lambda: intervene.ablate(lone, "resample"),
-            "(resample among inputs of the same padding, 1 input as before for want of another)",
+            "position, among inputs of the same padding, 1 input as before for want of another",
         ),
         (lambda: intervene.ablate(lone, "mean", at=torch.zeros_like(flipped)), "(mean), at a"),
         (lambda: intervene.ablate(lone, "zero"), "(zero), at every position"),
@@ -174,4 +179,5 @@ def test_what_is_at_no_positions_is_a_mean_of_all_inputs():
     every = plain(subject.activations.read(name))
     mean = every.mean(dim=0, keepdim=True).expand_as(every)
     found = subject.intervene.ablate(site(name), "mean").logits
+    assert subject.intervene.done[-1] == f"{name} ablated (mean), at every position"
     assert torch.allclose(plain(found), plain(subject.intervene.put(name, mean).logits))

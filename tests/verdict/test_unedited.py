@@ -118,6 +118,18 @@ def test_new(intervene, verdict, token):
     assert "unedited" not in found
 
 
+def test_each_verdict_has_the_same_one_beside_it(tmp_path):
+    """Of several the one that counts, and not what would count without edits."""
+    lines = (
+        f"without = {HEAD}\n    "
+        "for number in (share(~without.correct) / 2, share(without.correct)):\n"
+        "        verdict(number, at_most=0.9)"
+    )
+    _, output, claim = judged(tmp_path, lines, "intervene")
+    assert claim["measured"] == pytest.approx(0.495, abs=0.001), output
+    assert claim["unedited"] == pytest.approx((1 - RIGHT) / 2, abs=1e-6)
+
+
 def test_what_is_made_without_edits_is_kept(tmp_path):
     """A fixture of the claims' own is made for the checkpoint and for its control, and once more
     for all claims if it is made by edits.
