@@ -110,7 +110,7 @@ def test_refuted_claims_of_many_checkpoints_are_listed_of_a_few(run_claims, tmp_
     run = run_claims(QK, "--checkpoint", tmp_path / "*.safetensors", CI="true")
     assert run.output.count("\nFAILED claims/min_of_two/test_qk_circuit.py") == 5 * 3
     assert run.output.count("  refuted of ") == 5 * 3
-    assert "and 2 more with refuted claims" in run.output
+    assert "and 2 more: 2 refuted" in run.output
     assert "21 failed" in run.output
 
 

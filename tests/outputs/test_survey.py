@@ -231,7 +231,7 @@ def test_what_was_not_judged_in_training_is_not_called_refuted(checkpoints):
     console = Console(width=100, record=True, file=io.StringIO())
     print_surveys(console, [found])
     said = console.export_text()
-    assert re.search(r"end not judged +1 claim\n +There is one attention head\.", said)
+    assert re.search(r"end left open +1 claim\n +There is one attention head\.", said)
     assert "not at the end" not in said
 
 

@@ -111,7 +111,7 @@ def test_many_training_runs_are_told_together(checkpoints):
     assert found.timelines.shares[0][-1] == 0.75, "where it was not judged, it is not refuted"
     console = Console(width=100, record=True, file=io.StringIO())
     print_surveys(console, [found])
-    assert re.search(r"one attention head. +100 200 300 +1, 1 unjudged *\n", console.export_text())
+    assert re.search(r"one attention head. +100 200 300 +1, 1 left open *\n", console.export_text())
 
 
 @pytest.mark.parametrize(
