@@ -114,6 +114,19 @@ def test_of_no_number_there_is_no_limit(limit):
         student(np.array([0.5]))
 
 
+def test_draws_that_are_all_equal_have_no_limit_but_between_two_numbers():
+    """Inputs of which none is wrong by chance: of the others nothing is known."""
+    equal, of_each = torch.ones(30, dtype=torch.float64), torch.arange(30)
+    found = mean(resting_on(equal, of_each))
+    assert (found, found.low, found.high) == (1, -math.inf, math.inf)
+    verdict = held_to(found, at_least=0.999)
+    assert (verdict.holds, verdict.is_open, verdict.would_tell) == (False, True, "give between=")
+    assert "30 draws, all equal: no limit without between=" in verdict.domain
+    assert held_to(mean(resting_on(equal, of_each), between=(0, 1)), at_least=0.7).holds
+    other = mean(resting_on(torch.arange(30.0), of_each))
+    assert held_to(other - found, at_least=-100).is_open, "of a difference neither"
+
+
 def rows(values: list[float] | list[bool]) -> torch.Tensor:
     return resting_on(torch.tensor(values), OF_INPUTS)
 

@@ -116,7 +116,7 @@ def test_at_a_position_that_is_padding_of_some(at):
     there, hidden = plain(subject.activations.read(name))[:, at, 1], ENDS[:, at]
     assert 0 < int(hidden.sum()) < len(hidden)
     mean = subject.intervene.ablate(head(0, 1), "mean", at=at)
-    assert subject.intervene.done[-1].endswith("at a position of each input, padding in no mean")
+    assert subject.intervene.done[-1].endswith(f"at position {POSITIONS - 2}, padding in no mean")
     found = plain(mean.read(name))[:, at, 1]
     assert torch.allclose(found, there[~hidden].mean(dim=0).expand_as(found))
     drawn = plain(subject.intervene.ablate(head(0, 1), "resample", at=at).read(name))[:, at, 1]
@@ -144,7 +144,10 @@ def test_what_padding_has_to_do_with_an_edit_is_told():
             lambda: intervene.ablate(lone, "resample"),
             "position, among inputs of the same padding, 1 input as before for want of another",
         ),
-        (lambda: intervene.ablate(lone, "mean", at=torch.zeros_like(flipped)), "(mean), at a"),
+        (
+            lambda: intervene.ablate(lone, "mean", at=torch.zeros_like(flipped)),
+            "(mean), at position 0",
+        ),
         (lambda: intervene.ablate(lone, "zero"), "(zero), at every position"),
         (lambda: intervene.patch(lone, longer), "other inputs, at every position"),
         (lambda: intervene.patch(lone, flipped), " of tokens from padding"),
@@ -154,7 +157,7 @@ def test_what_padding_has_to_do_with_an_edit_is_told():
     given = (ENDS[flipped] & ~ENDS).sum() / (~ENDS).sum()
     assert intervene.done[-1].endswith(f", {float(given):.0%} of tokens from padding")
     intervene.patch(lone, flipped, at=torch.zeros_like(flipped))
-    assert intervene.done[-1].endswith("at a position of each input")
+    assert intervene.done[-1].endswith("at position 0")
     others = longer.masked_fill(ENDS[flipped], PADDING)
     intervene.patch(lone, others)
     assert intervene.done[-1].endswith(f", {float(given):.0%} of tokens from padding")

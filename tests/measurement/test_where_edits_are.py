@@ -160,6 +160,21 @@ def test_answers_are_a_role_as_any_other(subject, places):
     assert not torch.equal(where_it_is, intervene.patch(mlp(0), SOURCE, "answers").logits)
 
 
+def test_where_all_inputs_are_edited_at_the_same_positions_these_are_named(subject):
+    intervene = subject.intervene
+    last = torch.full((INPUTS,), POSITIONS - 1)
+    first = torch.arange(POSITIONS) < 3
+    for at, said in (
+        (0, "position 0"),
+        (-1, f"position {POSITIONS - 1}"),
+        (torch.stack([last, last - 2], dim=1), f"positions {POSITIONS - 3}, {POSITIONS - 1}"),
+        (first.expand(INPUTS, -1), "positions 0 to 2"),
+        (first | (torch.arange(INPUTS) == 0)[:, None], "the positions of a mask"),
+    ):
+        intervene.ablate(mlp(0), "zero", at)
+        assert intervene.done[-1] == f"mlp 0 ablated (zero), at {said}"
+
+
 def test_a_place_of_another_axis_is_told_as_one(subject):
     """Of a pattern the second axis is its heads."""
     intervene, pattern = subject.intervene, "blocks.0.attn.hook_pattern"
