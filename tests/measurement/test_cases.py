@@ -166,3 +166,21 @@ def test_exceptions_and_pictures_can_be_made_of_it(numbers):
     assert judge.verdict.exceptions == ("1", "1")
     assert not is_drawn(judge.exceptions)
     assert plain(numbers).numpy().tolist() == pytest.approx([0.2, 0.9, 0.4, 0.9, 0.2])
+
+
+@pytest.mark.parametrize(
+    "apart",
+    [
+        lambda inputs, answers: inputs[answers > 0.5],
+        lambda inputs, answers: answers * inputs,
+        lambda inputs, answers: torch.where(answers > 0.5, inputs, 0),
+    ],
+)
+def test_rows_of_inputs_and_of_their_answers_are_told_apart(apart):
+    """The mistake to make where inputs have several answers; any other stays torch's own."""
+    answers = drawn(torch.rand(2)).repeat_interleave(5)
+    with pytest.raises(CannotJudge, match=r"test_cases.py:\d+: 2 rows and 10, 5 times as many"):
+        apart(torch.arange(2), answers)
+    with pytest.raises((IndexError, RuntimeError)) as raised:
+        apart(torch.arange(3), answers)
+    assert not isinstance(raised.value, CannotJudge)
