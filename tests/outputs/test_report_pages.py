@@ -147,6 +147,24 @@ def test_what_could_not_be_judged_is_counted_as_it_is_listed(run):
     assert counts == "0 of 5 claims hold, 0 refuted, 5 could not be judged"
 
 
+def test_what_has_no_bound_yet_is_neither_refuted_nor_without_a_verdict(run):
+    of = [_under("error", claim) for claim in run.claims[:2]]
+    claims = [
+        replace(one, record=replace(one.record, verdict=None, unbound=0.125, error="no bound"))
+        for one in of
+    ]
+    model = Model(run.surveys[0], claims, History())
+    assert (model.errors, summary.verdict(model)) == (
+        [],
+        ("The story is not told yet: 2 claims have no bound.", "error"),
+    )
+    assert summary.counts(model) == "0 of 2 claims hold, 0 refuted, 2 without a bound"
+    html = first_page(replace(run, claims=claims), History(), templates())
+    assert "<p>None of the claims that should hold.</p>" in html
+    listed = html.partition("Without a bound yet, so that nothing is claimed:</p>")[2]
+    assert listed.partition("</ul>")[0].count("measured 0.125; untrained model ") == 2
+
+
 def test_each_heading_is_counted(run):
     """As the terminal counts: what says nothing does not hold, what holds after all does."""
     words = ("holds", "holds after all", "rival excluded", "precondition", "precondition")
