@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -209,3 +210,35 @@ def test_what_is_not_drawn_is_exhaustive():
         found = mean(torch.tensor([1.0, 2.0]), between=between)
         assert (found, found.low, found.high) == (1.5, 1.5, 1.5)
         assert str(found.domain) == "exhaustive"
+
+
+@pytest.mark.parametrize(
+    ("measured", "bound", "least"),
+    [
+        (share(rows([True] * 12)), {"at_least": 0.995}, 1379),
+        (share(resting_on(torch.arange(400) < 396, torch.arange(400))), {"at_least": 0.98}, 400),
+        (share(resting_on(torch.arange(400) < 4, torch.arange(400))), {"at_most": 0.02}, 400),
+        (mean(resting_on(torch.arange(100.0) % 2, torch.arange(100))), {"at_least": 0.4}, 100),
+    ],
+)
+def test_so_many_draws_as_are_asked_for_would_tell(measured, bound, least):
+    """At the same mean; a tenth fewer would not. log(.001) / log(.995) = 1,378.1 (all right)."""
+    verdict = held_to(measured, **bound)
+    assert verdict.is_open
+    enough = int(re.search(r"about ([\d,]+) in all", verdict.would_tell)[1].replace(",", ""))
+    assert enough >= least
+    for draws, holds in ((enough, True), (round(0.88 * enough), False)):
+        if measured.domain.approximate:
+            values = torch.tensor([0.0, 1.0]).repeat(draws // 2)
+            found = mean(resting_on(values, torch.arange(len(values))))
+        else:
+            right = torch.arange(draws) < round(float(measured) * draws)
+            found = share(resting_on(right, torch.arange(draws)))
+        assert held_to(found, **bound).holds is holds
+
+
+def test_no_number_of_draws_is_named_where_more_would_refute():
+    found = share(resting_on(torch.arange(400) < 396, torch.arange(400)))
+    for bound in ({"at_least": 0.991}, {"at_least": 0.99}):
+        verdict = held_to(found, **bound)
+        assert (verdict.is_open, verdict.would_tell) == (True, "draw more")

@@ -140,11 +140,12 @@ def test_a_limit_that_alone_refutes_is_told():
     assert lines[1] == "not established: too few draws"
     assert lines[2].startswith("? 0.99965 ≥ 0.99")
     said = " ".join(" ".join(lines[3:5]).split())
-    assert said == f"not established, draw more: the limit is 0.97: {drawn}"
+    more = "draw more, about 950 in all"
+    assert said == f"not established, {more}: the limit is 0.97: {drawn}"
     of_all = "bounds are held by 99.9 % limits of 100 draws, if a line says no other number"
     assert lines[-1] == of_all
     on_its_bound = record(**few | {"best": 0.0})
-    assert told(on_its_bound)[3].strip().startswith("not established, draw more: the limit is 0.97")
+    assert told(on_its_bound)[3].strip().startswith("not established, draw more, about 950 in all:")
     refuted_anyway = record(
         heading=Heading.REFUTED, measured=0.5, margin=-0.6, best=-0.3, domain=drawn
     )
