@@ -178,6 +178,6 @@ def test_what_comes_of_an_edit_is_read(tmp_path, lines, is_read):
     """Or a claim would be told as an intervention whose number is the model's as it is."""
     made = f"from mechanistic_claims import embedding\n    without = {HEAD}\n    "
     _, output, claim = judged(tmp_path, made + lines, "intervene, activations")
-    said = "nothing of what came of it was read, so that the number is not of it."
+    said = "it was made, and nothing was measured of the edited run: the number is of another one."
     assert (said in " ".join(output.split())) != is_read, output
     assert (claim["verdict"] == "error") != is_read
