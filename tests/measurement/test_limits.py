@@ -237,6 +237,15 @@ def test_so_many_draws_as_are_asked_for_would_tell(measured, bound, least):
         assert held_to(found, **bound).holds is holds
 
 
+def test_of_a_bound_that_no_sample_reaches_is_said_so():
+    """Though all are right: the limit of however many is below 1."""
+    for share_of, bound, end in ((400, {"at_least": 1}, 1), (0, {"at_most": 0}, 0)):
+        right = torch.arange(400) < share_of
+        verdict = held_to(share(resting_on(right, torch.arange(400))), **bound)
+        said = f"of no sample is the limit {end}: take another bound, or all inputs"
+        assert (verdict.is_open, verdict.would_tell) == (True, said)
+
+
 def test_no_number_of_draws_is_named_where_more_would_refute():
     found = share(resting_on(torch.arange(400) < 396, torch.arange(400)))
     for bound in ({"at_least": 0.991}, {"at_least": 0.99}):

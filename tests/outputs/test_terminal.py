@@ -142,8 +142,8 @@ def test_a_limit_that_alone_refutes_is_told():
     said = " ".join(" ".join(lines[3:5]).split())
     more = "draw more, about 950 in all"
     assert said == f"not established, {more}: the limit is 0.97: {drawn}"
-    of_all = "bounds are held by 99.9 % limits of 100 draws, if a line says no other number"
-    assert lines[-1] == of_all
+    of_all = "bounds of what is drawn are held by 99.9 % limits of 100 draws"
+    assert lines[-1] == f"{of_all}, if a line says no other number"
     on_its_bound = record(**few | {"best": 0.0})
     assert told(on_its_bound)[3].strip().startswith("not established, draw more, about 950 in all:")
     refuted_anyway = record(
@@ -155,10 +155,11 @@ def test_a_limit_that_alone_refutes_is_told():
 def test_a_claim_of_other_draws_than_most_says_of_how_many():
     usual, fewer = (f"sampled ({draws:,} draws, 99.9% limit)" for draws in (4096, 1012))
     some = record("It is right on those that it answers.", domain=fewer)
-    lines = told(record(domain=usual), record(domain=usual), some, record(domain="exhaustive"))
+    lines = told(record(domain=usual), record(domain=usual), some, record(evidence="weights"))
     assert [line for line in lines if "draws" in line] == [
         next(line for line in lines if line.endswith("on those that it answers. (of 1,012 draws)")),
-        "bounds are held by 99.9 % limits of 4,096 draws, if a line says no other number",
+        "bounds of what is drawn are held by 99.9 % limits of 4,096 draws, if a line says no other "
+        "number",
     ]
 
 
@@ -250,3 +251,35 @@ def test_a_quiet_run_lists_what_is_wrong_and_counts_the_rest(run_claims):
 
 def test_heads_of_columns_stand_over_short_numbers_too():
     assert told(record(measured=1, at_least=0))[0] == "measured bound untrained  claim"
+
+
+@pytest.mark.parametrize(
+    ("edit", "said"),
+    [
+        ("head 0.0 ablated (mean), at position 0", "(edited at position 0)"),
+        ("head 0.0 ablated (zero), at positions 2, 5, which changes 4 of 9", "positions 2, 5)"),
+        ("mlp 0 ablated (mean), at the answers, padding in no mean", "(edited at the answers)"),
+        ("head 0.0 ablated (mean), at every position, which changes 4 of 9", ""),
+        ("attention of head 0.0 set, at the answers", ""),
+        ("embedding cut from the logits (mean), at the answers, which changes nothing", ""),
+    ],
+)
+def test_where_a_model_was_edited_is_told_if_not_everywhere(edit, said):
+    """The sentence may not say it."""
+    found = record(evidence="intervention")
+    lines = told(replace(found, verdict=replace(found.verdict, edits=(edit,))))
+    assert any(line.endswith(said or "attends to the min.") for line in lines)
+    assert any("edited" in line for line in lines) == bool(said)
+
+
+def test_where_some_claims_about_runs_are_of_all_inputs_each_other_names_its_draws():
+    """Or the limit that is told below would seem to be theirs too."""
+    drawn = record("It copies.", domain="sampled (300 draws, 99.9% limit)")
+    weights = record("It falls.", evidence="weights")
+    alone, beside = told(drawn, weights), told(drawn, weights, record())
+    assert not any("(of 300 draws)" in line for line in alone)
+    assert any("of what is drawn are held by 99.9 % limits of 300 draws" in one for one in alone)
+    assert any(line.endswith("It copies. (of 300 draws)") for line in beside)
+    assert (
+        beside[-1] == "where a line names draws, its bound is held by the 99.9 % limit of so many"
+    )
