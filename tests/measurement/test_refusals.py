@@ -332,3 +332,10 @@ def test_inputs_that_are_no_numbers():
     inputs[1, 2, 0] = float("nan")
     refused("1 of 4 inputs of the task are not finite", lambda: runnable(inputs, None))
     assert torch.equal(runnable(inputs[2:], None), inputs[2:])
+
+
+def test_a_head_has_a_place_and_nothing_else_has():
+    assert head(1, 2).place == (1, 2)
+    for one in (head(0, 0) + head(0, 1), mlp(0), embedding):
+        with pytest.raises(ValueError, match=r"\.place: expected one head"):
+            one.place  # noqa: B018
