@@ -28,8 +28,10 @@ CHECKPOINTS = ("reference", "seed1", "seed5")
 PAGES = [ROOT / "README.md", *sorted(ROOT.glob("*/README.md"))]
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 STATUS = re.compile(r"  # exits with (\d)$")
-SIMPLE = re.compile(r"(pytest|mechanistic-claims) [^|&;<>]*")
-"""A command that a shell has nothing to do for but to split it."""
+SIMPLE = re.compile(r"(pytest|mechanistic-claims) ([^'|&;<>$*?~`]|'[^']*')*")
+"""A command that a shell has nothing to do for but to split it. That these programs start is for
+`.ci/run` and test_wheel.py to see.
+"""
 IN_CI = ("python -m pip install -e . && pytest claims/", 'python -m pip install -e ".[dev')
 """Run by `.ci/run` in a fresh environment."""
 ELSEWHERE = {

@@ -184,3 +184,18 @@ def test_rows_of_inputs_and_of_their_answers_are_told_apart(apart):
     with pytest.raises((IndexError, RuntimeError)) as raised:
         apart(torch.arange(3), answers)
     assert not isinstance(raised.value, CannotJudge)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda x: x @ torch.rand(4, 5),
+        lambda x: x + torch.rand(4, 8, 2),
+        lambda x: x[torch.tensor([9, 9])],
+        lambda x: x.gather(1, torch.zeros(4, 3)),
+    ],
+)
+def test_other_errors_of_torch_are_its_own(wrong):
+    with pytest.raises((IndexError, RuntimeError)) as raised:
+        wrong(drawn(torch.rand(8, 3)))
+    assert not isinstance(raised.value, CannotJudge)

@@ -125,7 +125,19 @@ def test_draws_that_are_all_equal_have_no_limit_but_between_two_numbers():
     assert "30 draws, all equal: no limit without between=" in verdict.domain
     assert held_to(mean(resting_on(equal, of_each), between=(0, 1)), at_least=0.7).holds
     other = mean(resting_on(torch.arange(30.0), of_each))
-    assert held_to(other - found, at_least=-100).is_open, "of a difference neither"
+    for made in (other - found, found - found, found * 0, 0 * other + found):
+        for bound in ({"at_least": -100}, {"at_most": 100}, {"within": (-100, 100)}):
+            assert held_to(made, **bound).is_open, "what is made of it has none either"
+            assert held_to(made, excluded=True, **bound).is_open
+    shuffled = torch.tensor(
+        [[0.1, 0.2, 0.3], [0.3, 0.1, 0.2], [0.2, 0.3, 0.1]], dtype=torch.float64
+    )
+    by_rounding = mean(resting_on(shuffled, torch.arange(3)))
+    assert by_rounding.domain.equal, "though their sums differ in their last bits"
+    with pytest.raises(CannotJudge, match="give its mean between="):
+        other / found
+    with pytest.raises(CannotJudge, match="the limit of a number that has none"):
+        found.upper_limit  # noqa: B018
 
 
 def rows(values: list[float] | list[bool]) -> torch.Tensor:
@@ -246,8 +258,35 @@ def test_of_a_bound_that_no_sample_reaches_is_said_so():
         assert (verdict.is_open, verdict.would_tell) == (True, said)
 
 
-def test_no_number_of_draws_is_named_where_more_would_refute():
+def test_no_number_of_draws_is_named_where_none_would_tell_or_it_is_not_known():
     found = share(resting_on(torch.arange(400) < 396, torch.arange(400)))
-    for bound in ({"at_least": 0.991}, {"at_least": 0.99}):
+    bounds = ({"at_least": 0.991}, {"at_least": 0.99}, {"at_least": 0.98999999})
+    for bound in (*bounds, {"within": (0.95, 0.99)}):
         verdict = held_to(found, **bound)
         assert (verdict.is_open, verdict.would_tell) == (True, "draw more")
+    bet = mean(resting_on(torch.ones(12), torch.arange(12)), between=(0, 1))
+    rival = Measured(3.0, Domain("sampled", 30, approximate=True), 2.0, 6.0)
+    for verdict in (held_to(bet, at_least=0.9999), held_to(rival, at_least=5, excluded=True)):
+        assert (verdict.is_open, verdict.would_tell) == (True, "draw more")
+
+
+@pytest.mark.parametrize(
+    ("right", "draws", "within", "limit", "least"),
+    [
+        (99, 100, (0.95, 1.0), 0.90, 250),  # its upper limit is within
+        (9, 10, (0.5, 0.91), 0.376, 8_000),
+        (27, 30, (0.75, 0.92), 0.65, 1_000),
+        (30, 30, (0.95, 1.0), 0.79, 135),
+    ],
+)
+def test_between_two_bounds_the_limit_that_is_farther_out_is_told(
+    right, draws, within, limit, least
+):
+    found = share(resting_on(torch.arange(draws) < right, torch.arange(draws)))
+    verdict = held_to(found, within=within)
+    assert verdict.is_open
+    assert verdict.limit == pytest.approx(limit, abs=0.02)
+    enough = int(re.search(r"about ([\d,]+) in all", verdict.would_tell)[1].replace(",", ""))
+    assert least <= enough <= 2 * least
+    at = torch.arange(enough)
+    assert held_to(share(resting_on(at < right / draws * enough, at)), within=within).holds

@@ -169,6 +169,7 @@ def test_where_all_inputs_are_edited_at_the_same_positions_these_are_named(subje
         (-1, f"position {POSITIONS - 1}"),
         (torch.stack([last, last - 2], dim=1), f"positions {POSITIONS - 3}, {POSITIONS - 1}"),
         (first.expand(INPUTS, -1), "positions 0 to 2"),
+        (torch.tensor([[0, 1]]).expand(INPUTS, -1), "positions 0, 1"),
         (first | (torch.arange(INPUTS) == 0)[:, None], "the positions of a mask"),
     ):
         intervene.ablate(mlp(0), "zero", at)

@@ -34,6 +34,7 @@ def record(sentence="It attends to the min.", heading=Heading.HOLDS, exceptions=
         found.exceptions,
         found.exception_count,
         best=numbers.get("best", math.nan),
+        limits=numbers.get("limits"),
     )
     return Record(told, HELD, heading, verdict, Control(0.005, holds=False))
 

@@ -46,7 +46,7 @@ def test_a_margin_over_checkpoints_is_on_both_pages(run):
     both = History([*before, *now.lines])
     html = first_page(run, both, templates())
     assert "Margins over 2 checkpoints" in html
-    assert "From old.pt to" in html
+    assert "Each dot is a checkpoint, from the left old.pt, " in html
     claim = run.claims[0]
     points = both.of("min_of_two", claim.told.claim)
     assert "Margin over 2 checkpoints" in claim_page(claim, points, templates())

@@ -159,6 +159,9 @@ def test_what_has_no_bound_yet_is_neither_refuted_nor_without_a_verdict(run):
         ("The story is not told yet: 2 claims have no bound.", "error"),
     )
     assert summary.counts(model) == "0 of 2 claims hold, 0 refuted, 2 without a bound"
+    for word in ("refuted", "error"):
+        beside = replace(model, claims=[*claims, _under(word, run.claims[2])])
+        assert summary.verdict(beside)[0] == VERDICTS[word][0], "it hides nothing"
     html = first_page(replace(run, claims=claims), History(), templates())
     assert "<p>None of the claims that should hold.</p>" in html
     listed = html.partition("Without a bound yet, so that nothing is claimed:</p>")[2]

@@ -57,6 +57,22 @@ def test_what_is_open_is_a_kind_of_its_own_and_counts_either_way():
     assert "not established: It attends to the min." in said
     assert "B 1: 1 refuted 4.pt" in said
     assert {*found.matrix.verdicts[0]} == {"not established", "refuted"}
+    assert "? not established: too few draws tell" in said
+
+
+def test_kinds_of_as_many_checkpoints_begin_with_those_of_which_more_holds():
+    other = replace(OPEN, told=replace(OPEN.told, claim="other", sentence="It copies."))
+    found = survey_of(
+        *(checked(n, OPEN, other) for n in range(3)), *(checked(n, HOLDS) for n in (3, 4, 5))
+    )
+    assert [len(kind.open) for kind in found.kinds] == [0, 2]
+
+
+def test_what_is_expected_to_be_false_and_not_shown_to_be_alarms_nobody():
+    expected = record(heading=Heading.NOT_SHOWN_FALSE, margin=-0.008, best=0.005)
+    found = survey_of(*(checked(n, expected) for n in range(5)))
+    assert {*found.matrix.verdicts[0]} == {"not shown false"}
+    assert "not established" not in said_of(found)
 
 
 def test_what_has_no_bound_is_in_no_survey_where_others_have_one():
@@ -83,6 +99,8 @@ def test_copies_of_a_file_are_named():
     assert len(found.ends) == 2
     assert "again/of_it.pt is the same file as runs/0.pt, which counts once" in said_of(found)
     assert "same file" not in said_of(survey_of(one, one, checked(1, HOLDS)))
+    of_another = replace(again, held=replace(again.held, model="another"))
+    assert not any(survey.copies for survey in surveys([one, of_another]))
 
 
 def test_of_those_that_are_not_shown_is_said_what_the_worst_is():

@@ -10,8 +10,9 @@ import pytest
 
 from mechanistic_claims.outputs.table import totals
 from mechanistic_claims.text import as_fit
+from mechanistic_claims.verdict.bound import Bound
 from mechanistic_claims.verdict.headings import Heading
-from mechanistic_claims.verdict.verdict import Bound, Verdict, margin_of
+from mechanistic_claims.verdict.verdict import Verdict, margin_of
 from tests.outputs.recorded import record, told
 from tests.runs import ROOT
 
@@ -136,16 +137,16 @@ def test_a_reason_stands_where_no_counterexample_does(exceptions, said):
 def test_a_limit_that_alone_refutes_is_told():
     drawn = "sampled (100 draws, 99.9% limit)"
     few = {"heading": Heading.NOT_ESTABLISHED, "margin": -0.02, "best": 0.005, "domain": drawn}
+    few["limits"] = (0.97, 0.9999)
     lines = told(record(**few))
     assert lines[1] == "not established: too few draws"
     assert lines[2].startswith("? 0.99965 ≥ 0.99")
     said = " ".join(" ".join(lines[3:5]).split())
-    more = "draw more, about 950 in all"
-    assert said == f"not established, {more}: the limit is 0.97: {drawn}"
+    assert said == f"not established, draw more: the limit is 0.97: {drawn}"
     of_all = "bounds of what is drawn are held by 99.9 % limits of 100 draws"
     assert lines[-1] == f"{of_all}, if a line says no other number"
     on_its_bound = record(**few | {"best": 0.0})
-    assert told(on_its_bound)[3].strip().startswith("not established, draw more, about 950 in all:")
+    assert told(on_its_bound)[3].strip().startswith("not established, draw more: the limit is 0.97")
     refuted_anyway = record(
         heading=Heading.REFUTED, measured=0.5, margin=-0.6, best=-0.3, domain=drawn
     )
