@@ -316,7 +316,9 @@ def test_a_worker_that_dies_never_leaves_a_claim_unjudged_and_0(run_claims, tmp_
     judged = sum(verdict in ("holds", "refuted") for verdict in verdicts)
     show(f"worker killed at {point}", f"exit status {run.status}, {judged} of 10 claims judged")
     assert run.status != 0
-    assert "workers lost: 1" in run.output
+    # xdist may be sending it what to run as it dies, and ends by an error of its own then
+    closed = run.status == pytest.ExitCode.INTERNAL_ERROR and "cannot send" in run.output
+    assert "workers lost: 1" in run.output or (point == "collected:1" and closed)
     if path.exists():
         assert json.loads(path.read_text())["exit_status"] == run.status
 
