@@ -47,7 +47,8 @@ class Claim:
         except (CannotJudge, NothingMeasured):
             return "error", float("nan")
         assert judge.verdict is not None, self.name
-        return judge.verdict.word, judge.verdict.measured
+        word = "holds" if judge.verdict.holds else "refuted"  # what is left open fails a gate too
+        return word, judge.verdict.measured
 
 
 def subject_with(model: str, weights: Mapping[str, Tensor], **asked: Any) -> Opened:
