@@ -32,9 +32,9 @@ def survey_of(*checkpoints):
     return found
 
 
-def said_of(survey):
+def said_of(survey, **how):
     console = Console(width=100, record=True, file=io.StringIO())
-    print_surveys(console, [survey])
+    print_surveys(console, [survey], **how)
     return console.export_text()
 
 
@@ -90,6 +90,10 @@ def test_a_claim_that_was_not_asked_of_a_kind_is_no_claim_that_holds_of_it():
     by_claim = {row.claim: row for row in found.rows}
     assert "other" not in found.kinds[0].told
     assert by_claim["other"].is_law
+    (line,) = (
+        line for line in said_of(found, every_claim=True).splitlines() if "It copies." in line
+    )
+    assert line.rstrip().endswith("  ."), "nothing of the first kind, and it holds of the second"
 
 
 def test_copies_of_a_file_are_named():
