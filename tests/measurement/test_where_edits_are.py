@@ -106,8 +106,10 @@ def test_an_edit_at_the_positions_of_a_mask(subject):
         assert not torch.equal(by_put, subject.activations.logits)
     assert intervene.done[-1].startswith(f"values put at {MLP}")
     assert any("(zero), at the positions of a mask" in one for one in intervene.done)
+    assert any("at the positions of a mask, one mean of them all" in one for one in intervene.done)
     one_each = torch.arange(POSITIONS) == ONE[:, None]
     by_mask_of_one = intervene.ablate(mlp(0), "mean", one_each).logits
+    assert intervene.done[-1].endswith("at the positions of a mask")
     assert torch.allclose(by_mask_of_one, intervene.ablate(mlp(0), "mean", ONE).logits)
 
 

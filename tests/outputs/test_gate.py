@@ -143,6 +143,19 @@ def test_what_fell_since_a_baseline_is_listed(baseline, run_claims):
     assert f"{5} claims of the baseline were not judged" in told
 
 
+def test_exceptions_of_other_inputs_are_no_newly_false_ones(baseline, run_claims, tmp_path):
+    """Of more draws more are named, and nothing has become false."""
+    path, document = tmp_path / "baseline.json", json.loads(baseline[0].read_text())
+    for checkpoint in document["checkpoints"]:
+        checkpoint["inputs"] = 2_000
+    path.write_text(json.dumps(document))
+    run = run_claims(QK, "--baseline", path, "--checkpoint", CHECKPOINTS / "seed2.safetensors")
+    told = run.output[run.output.index(" against ") :]
+    assert "0.98995 -> 0.96985, margin +0.04 -> +0.02" in told
+    assert "newly false" not in told
+    assert "Of 2,000 inputs then, of 40,000 now: exceptions are not compared." in told
+
+
 @pytest.mark.parametrize(("most", "status"), [("0.4", FAILED), ("0.6", 0)])
 def test_a_claim_that_lost_too_much_of_its_margin_is_refuted(baseline, run_claims, most, status):
     """On seed 2 half of the margin of one claim is gone, and less of the others'."""

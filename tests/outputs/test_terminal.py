@@ -12,6 +12,7 @@ from mechanistic_claims.outputs.table import totals
 from mechanistic_claims.text import as_fit
 from mechanistic_claims.verdict.bound import Bound
 from mechanistic_claims.verdict.headings import Heading
+from mechanistic_claims.verdict.means import GIVEN, TOO
 from mechanistic_claims.verdict.verdict import Verdict, margin_of
 from tests.outputs.recorded import record, told
 from tests.runs import ROOT
@@ -271,6 +272,31 @@ def test_where_a_model_was_edited_is_told_if_not_everywhere(edit, said):
     lines = told(replace(found, verdict=replace(found.verdict, edits=(edit,))))
     assert any(line.endswith(said or "attends to the min.") for line in lines)
     assert any("edited" in line for line in lines) == bool(said)
+
+
+def test_an_edit_that_changes_nothing_beside_others_is_told():
+    """As where a difference is claimed of two: one of them is no ablation."""
+    found = record(evidence="intervention")
+    edits = (
+        "positions ablated (mean), at every position, which changes nothing",
+        "mlp 1 ablated (mean), at every position",
+    )
+    (told_of,) = (
+        line
+        for line in told(replace(found, verdict=replace(found.verdict, edits=edits)))
+        if "attends" in line
+    )
+    assert told_of.endswith("(positions ablated (mean): changes nothing)")
+
+
+@pytest.mark.parametrize(
+    ("what", "said"), [(TOO, "of these too, approximately"), (GIVEN, "given these: others differ")]
+)
+def test_limits_with_means_of_draws_are_told(what, said):
+    domain = f"sampled (300 draws, approximate 99.9% limit, Student's t, {what})"
+    lines = " ".join(told(record(domain=domain)))
+    assert f"where means of draws are put into the model, limits are {said}" in lines
+    assert ("approximate where values have no bounds" in lines) == (what == GIVEN)
 
 
 def test_where_some_claims_about_runs_are_of_all_inputs_each_other_names_its_draws():
