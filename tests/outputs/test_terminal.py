@@ -290,12 +290,13 @@ def test_an_edit_that_changes_nothing_beside_others_is_told():
 
 
 @pytest.mark.parametrize(
-    ("what", "said"), [(TOO, "of these too, approximately"), (GIVEN, "given these: others differ")]
+    ("what", "said"),
+    [(TOO, "allow for that of others, about"), (GIVEN, "are for this mean, not for others")],
 )
 def test_limits_with_means_of_draws_are_told(what, said):
     domain = f"sampled (300 draws, approximate 99.9% limit, Student's t, {what})"
     lines = " ".join(told(record(domain=domain)))
-    assert f"where means of draws are put into the model, limits are {said}" in lines
+    assert f"where a mean of draws is put into the model, limits {said}" in lines
     assert ("approximate where values have no bounds" in lines) == (what == GIVEN)
 
 
