@@ -221,6 +221,35 @@ def test_attention_from_one_role_to_another(as_for_users):
         refused(said, lambda source=source, where=where: attention_on(pattern, source, where))
 
 
+def test_attention_from_several_answers_of_each_input(subject, as_for_users):
+    """As from each of them alone; each rests on its input."""
+    pattern, answers = subject.activations.pattern(head(0, 1)), torch.tensor([1, 3, 5])
+    where = answers.expand(INPUTS, -1)
+    of, chosen = torch.arange(INPUTS)[:, None], plain(pattern)[:, answers]
+    to = (of + torch.arange(3)) % POSITIONS
+    expected = chosen.gather(-1, to[..., None]).flatten()
+    mask = torch.rand(INPUTS, 3, POSITIONS, generator=torch.Generator().manual_seed(0)) > 0.5
+    of_each = (chosen * mask).sum(dim=-1).flatten()
+    for places in (where, where.flatten()):
+        assert torch.equal(attention_on(pattern, to, where=places), expected)
+        assert torch.equal(attention_on(pattern, to.flatten(), where=places), expected)
+        assert torch.equal(attention_on(pattern, mask, where=places), of_each)
+        assert torch.equal(attention_on(pattern, mask.flatten(0, 1), where=places), of_each)
+    one = to[:, 0]
+    of_input = chosen.gather(-1, one[:, None, None].expand(-1, 3, 1)).flatten()
+    assert torch.equal(attention_on(pattern, one, where=where), of_input)
+    whole = torch.rand(INPUTS, POSITIONS, generator=torch.Generator().manual_seed(1)) > 0.5
+    of_wholes = (chosen * whole[:, None]).sum(dim=-1).flatten()
+    assert torch.equal(attention_on(pattern, whole, where=where), of_wholes)
+    queries = torch.arange(POSITIONS).expand(INPUTS, -1)
+    of_rows = attention_on(pattern, queries, where=where)
+    assert torch.equal(of_rows, chosen.gather(-1, where[..., None]).flatten())
+    drawn_ones = attention_on(drawn(pattern), to, where=where)
+    assert torch.equal(drawn_ones.draw, torch.arange(INPUTS).repeat_interleave(3))
+    refused("names a query that is none of", lambda: attention_on(pattern, to, where=where + 1))
+    refused("source is", lambda: attention_on(pattern, to[:, :2], where=where))
+
+
 def test_attention_to_a_set_of_positions(as_for_users):
     """0.1 + 0.4 and 0.2 of the rows that are asked; all of a row is 1."""
     pattern = torch.tensor([[[0.1, 0.5, 0.4], [0.2, 0.7, 0.1]]])
