@@ -27,8 +27,7 @@ def test_a_half_is_as_far_off_as_all_are():
     rows, mean = torch.arange(DRAWS), values.double().mean(dim=0)[0]
     off = torch.stack(
         [
-            replacement(values, "mean", of_half(seed, None, values, rows, DRAWS))[0, 0].double()
-            - mean
+            replacement(values, "mean", of_half(seed, None, values, rows))[0, 0].double() - mean
             for seed in range(HALVES)
         ]
     )

@@ -8,11 +8,13 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import jsonschema
 import pytest
 
+from mechanistic_claims.outputs.compared import newly_false
 from mechanistic_claims.verdict.document import SCHEMA
 from mechanistic_claims.verdict.headings import Heading
 from mechanistic_claims.verdict.record import Control, Held, Record, Told
@@ -21,6 +23,7 @@ from mechanistic_claims.verdict.verdict import held_to
 from models.min_of_two import FAMILY
 from models.min_of_two.weights import canonical_weights
 from tests.conftest import CHECKPOINTS, QK, ROOT, subject_of
+from tests.outputs import recorded
 from tests.runs import KNOWN, done, pytest_main, run_in_a_process, started, verdicts_in
 
 OV = "claims/min_of_two/test_ov_circuit.py"
@@ -144,16 +147,27 @@ def test_what_fell_since_a_baseline_is_listed(baseline, run_claims):
 
 
 def test_exceptions_of_other_inputs_are_no_newly_false_ones(baseline, run_claims, tmp_path):
-    """Of more draws more are named, and nothing has become false."""
+    """Of more draws more are named, and nothing has become false; tokens are the same."""
     path, document = tmp_path / "baseline.json", json.loads(baseline[0].read_text())
     for checkpoint in document["checkpoints"]:
         checkpoint["inputs"] = 2_000
     path.write_text(json.dumps(document))
     run = run_claims(QK, "--baseline", path, "--checkpoint", CHECKPOINTS / "seed2.safetensors")
     told = run.output[run.output.index(" against ") :]
-    assert "0.98995 -> 0.96985, margin +0.04 -> +0.02" in told
-    assert "newly false" not in told
-    assert "Of 2,000 inputs then, of 40,000 now: exceptions are not compared." in told
+    assert "0.98995 -> 0.96985, margin +0.04 -> +0.02; newly false:" in told
+    assert "Of 2,000 inputs then, of 40,000 now: exceptions among them are not compared." in told
+
+
+@pytest.mark.parametrize(
+    ("evidence", "inputs", "new"),
+    [("behavior", 40, []), ("behavior", 30, ["7"]), ("weights", 40, ["7"])],
+)
+def test_what_is_newly_false(evidence, inputs, new):
+    now = recorded.record(evidence=evidence)
+    was = replace(now, held=replace(now.held, inputs=30))
+    now = replace(now, held=replace(now.held, inputs=inputs))
+    now = replace(now, verdict=replace(now.verdict, exceptions=("7",), exception_count=1))
+    assert newly_false(was, now) == new
 
 
 @pytest.mark.parametrize(("most", "status"), [("0.4", FAILED), ("0.6", 0)])

@@ -12,7 +12,7 @@ from scipy import stats
 
 from mechanistic_claims.measurement.domain import Domain, Measured
 from mechanistic_claims.verdict.means import GIVEN, TOO, is_much, rests_on_means, with_means
-from mechanistic_claims.verdict.verdict import held_to
+from mechanistic_claims.verdict.verdict import Judge, held_to
 from tests.verdict.written import in_project
 
 DRAWS, T = 400, stats.t.ppf(0.999, 4)
@@ -49,10 +49,7 @@ def test_a_number_that_halves_move_is_open():
 
 def test_one_that_none_moves_keeps_its_limits():
     plain = verdict()
-    found = with_means(plain, [0.9] * 4)
-    assert found.limits == pytest.approx(plain.limits)
-    assert "approximate" not in found.domain
-    assert TOO in found.domain
+    assert with_means(plain, [0.9] * 4) == plain
 
 
 @pytest.mark.parametrize("number", [None, math.nan, math.inf])
@@ -119,6 +116,44 @@ def test_a_claim_is_measured_again_with_each(tmp_path):
     assert high == pytest.approx(whole + math.hypot(whole.high - whole, off), rel=1e-6)
     said = "where a mean of draws is put into the model, limits allow for that of others, about"
     assert said in " ".join(output.split())
+
+
+PROPERTY = """
+from mechanistic_claims import head, mean
+
+@evidence("intervention")
+@given(index=st.integers(0, 1))
+@reproducible(examples=3)
+def test_new(intervene, activations, task, verdict, index):
+    \'\'\'A sentence.\'\'\'
+    lost = intervene.ablate(head(0, index), "mean").loss - activations.loss
+    verdict(mean(lost[task.second_copy]), at_least=-1e3)
+"""
+
+
+@pytest.mark.slow
+def test_a_property_is_given_its_means(tmp_path):
+    """It would be drawn anew within each example."""
+    _, output = in_project(tmp_path, PROPERTY, model="induction")
+    (found,) = json.loads((tmp_path / "found").read_text())["checkpoints"][0]["claims"]
+    assert GIVEN in found["domain"], output
+    assert found["verdict"] == "holds"
+
+
+def test_of_several_numbers_the_one_counts_whose_limits_are_worst():
+    """With what means may be off, in either order."""
+    exact, by_mean = held_to(Measured.sampled(0.9, 400), at_least=0.8), verdict(0.92)
+
+    def known(found):
+        return with_means(found, [0.5, 0.9, 0.9, 0.9]) if found.measured == 0.92 else found
+
+    for order in ((0.9, 0.92), (0.92, 0.9)):
+        judge = Judge(known=known)
+        for one in order:
+            judge(Measured.sampled(one, 400), at_least=0.8)
+        assert judge.verdict.word == "not established"
+    assert exact.holds
+    assert by_mean.holds
 
 
 def test_what_takes_long_is_not_measured_again(reference):
