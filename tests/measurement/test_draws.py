@@ -33,6 +33,8 @@ def test_what_few_sources_give_to_many_rests_on_the_sources():
         assert len(draws_of(run.logits).unique()) == len(sources[asked].unique()) == draws
         others = intervene.patch(head(0, 1), TASK.inputs[sources])
         assert len(draws_of(others.logits).unique()) == draws
+        replaced = intervene.replace_inputs(TASK.inputs[sources])
+        assert len(draws_of(replaced.logits).unique()) == draws
     assert rests_on_cases(intervene.patch(head(0, 1), torch.arange(20).flip(0)).logits)
     enumerated = Kind().subject(Questions()).intervene
     assert not is_drawn(enumerated.patch(head(0, 1), torch.full((20,), 3)).logits)

@@ -290,3 +290,16 @@ def test_between_two_bounds_the_limit_that_is_farther_out_is_told(
     assert least <= enough <= 2 * least
     at = torch.arange(enough)
     assert held_to(share(resting_on(at < right / draws * enough, at)), within=within).holds
+
+
+@pytest.mark.parametrize("every", [True, False], ids=["rows agree", "one does not"])
+def test_each_draw_weighs_as_much_however_many_rows_it_has(every):
+    """Of ten draws of eight rows and forty of one: a share of draws, with limits around it."""
+    draw = torch.arange(10).repeat_interleave(8)
+    draw = torch.cat([draw, torch.arange(10, 50)])
+    holds = draw < 10
+    if not every:
+        holds[0] = False
+    found = share(resting_on(holds, draw))
+    assert found == pytest.approx((10 if every else 10 - 1 / 8) / 50)
+    assert found.low < 0.2 < found.high < 0.5

@@ -218,7 +218,7 @@ def test_words_that_are_none(subjects, as_for_users):
     refused(said, lambda: intervene.ablate(mlp(0), "means"))
     refused(said, lambda: intervene.cut(mlp(0), logits, "means"))
     for at in ("answer", "every"):
-        said = f"at='{at}': expected 'every position', 'answers', a position, a tensor"
+        said = f"at='{at}': expected 'every position', 'answers', a position or several, a tensor"
         refused(said, lambda at=at: intervene.ablate(mlp(0), "zero", at).logits)
         refused(said, lambda at=at: intervene.patch(mlp(0), torch.arange(20), at).logits)
 

@@ -87,7 +87,13 @@ def test_of_each_input_as_many_answers_may_lie_in_a_row(as_for_users):
 
 
 @pytest.mark.parametrize(
-    "again", [lambda few: few.repeat(5, 1), lambda few: few.repeat_interleave(5, dim=0)]
+    "again",
+    [
+        lambda few: few.repeat(5, 1),
+        lambda few: few.repeat_interleave(5, dim=0),
+        lambda few: few[torch.tensor([0] * 10 + [1] * 13 + [2] * 16 + [3])],
+    ],
+    ids=["in turn", "one after another", "unevenly"],
 )
 def test_a_few_inputs_again_and_again_are_no_draws(again):
     asked = everywhere()
@@ -95,7 +101,8 @@ def test_a_few_inputs_again_and_again_are_no_draws(again):
     Kind(layers=1).subject(asked)
     asked.inputs = again(few)
     refused(
-        "20 inputs are said to be drawn, and are 4, each", lambda: Kind(layers=1).subject(asked)
+        "inputs are said to be drawn, and are 4, again and again",
+        lambda: Kind(layers=1).subject(asked),
     )
     asked.inputs = few[:0]
     require_drawn(asked)  # that there are none is told where they are asked
@@ -144,9 +151,9 @@ def test_sources_are_of_inputs(subject):
     refused(said, lambda: subject.intervene.patch(mlp(0), torch.arange(120)))
 
 
-@pytest.mark.parametrize("at", [0.5, [0], "answer"])
+@pytest.mark.parametrize("at", [0.5, [0.5], [], "answer"])
 def test_where_an_edit_may_be(subject, at, as_for_users):
-    said = f"at={at!r}: expected 'every position', 'answers', a position, a tensor [input] or [in"
+    said = f"at={at!r}: expected 'every position', 'answers', a position or several, a tensor [in"
     refused(said, lambda: subject.intervene.ablate(mlp(0), "zero", at))
     refused(said, lambda: subject.intervene.put("hook_embed", torch.zeros(20, 6, 8), at))
 

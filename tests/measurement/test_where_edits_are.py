@@ -172,6 +172,8 @@ def test_where_all_inputs_are_edited_at_the_same_positions_these_are_named(subje
         (torch.stack([last, last - 2], dim=1), f"positions {POSITIONS - 3}, {POSITIONS - 1}"),
         (first.expand(INPUTS, -1), "positions 0 to 2"),
         (torch.tensor([[0, 1]]).expand(INPUTS, -1), "positions 0, 1"),
+        ([0, -1], f"positions 0, {POSITIONS - 1}"),
+        ((1, 2, 3), "positions 1 to 3"),
         (first | (torch.arange(INPUTS) == 0)[:, None], "the positions of a mask"),
     ):
         intervene.ablate(mlp(0), "zero", at)
