@@ -74,7 +74,7 @@ def test_how_much_an_edit_changes_is_told_where_not_all(subject):
     intervene.patch(mlp(0), other)
     assert intervene.done[-1].endswith(f"at every position, which changes 1 of {INPUTS}")
     intervene.patch(mlp(0), other, at=TWO)
-    assert intervene.done[-1].endswith(f"of each input, which changes 2 of {2 * INPUTS}")
+    assert intervene.done[-1].endswith(f" answers, which changes 2 of {2 * INPUTS}")
     intervene.patch(mlp(0), of_itself)
     assert intervene.done[-1].endswith("at every position, which changes nothing")
     intervene.patch(mlp(0), SOURCE)

@@ -109,7 +109,7 @@ def test_an_edit_at_the_positions_of_a_mask(subject):
     assert any("at the positions of a mask, one mean of them all" in one for one in intervene.done)
     one_each = torch.arange(POSITIONS) == ONE[:, None]
     by_mask_of_one = intervene.ablate(mlp(0), "mean", one_each).logits
-    assert intervene.done[-1].endswith("at the positions of a mask")
+    assert "one mean" not in intervene.done[-1]
     assert torch.allclose(by_mask_of_one, intervene.ablate(mlp(0), "mean", ONE).logits)
 
 
@@ -177,7 +177,41 @@ def test_where_all_inputs_are_edited_at_the_same_positions_these_are_named(subje
         (first | (torch.arange(INPUTS) == 0)[:, None], "the positions of a mask"),
     ):
         intervene.ablate(mlp(0), "zero", at)
-        assert intervene.done[-1] == f"mlp 0 ablated (zero), at {said}"
+        assert intervene.done[-1].partition(", before")[0] == f"mlp 0 ablated (zero), at {said}"
+
+
+def test_how_many_answers_an_edit_reaches_is_told(subject):
+    """Of causal attention those that come no earlier: of six of each input, asked at every one."""
+    intervene, every = subject.intervene, INPUTS * POSITIONS
+    last = torch.full((INPUTS,), POSITIONS - 1)
+    mask = torch.zeros(INPUTS, POSITIONS, dtype=torch.bool)
+    mask[:3, 2:] = True
+    for at, reached in (
+        (POSITIONS - 1, INPUTS),
+        (last, INPUTS),
+        (torch.stack([last, last - 2], dim=1), 3 * INPUTS),
+        (mask, 3 * (POSITIONS - 2)),
+        (0, every),
+        ("every position", every),
+    ):
+        told = f", before {reached:,} of {every:,} answers" * (reached < every)
+        for verb in (
+            lambda at: intervene.ablate(mlp(0), "zero", at=at),
+            lambda at: intervene.cut(head(0, 1), mlp(0), "zero", at=at),
+            lambda at: intervene.put(MLP, subject.activations.read(MLP) + 1, at=at),
+        ):
+            outcome = verb(at)
+            assert ("before" in intervene.done[-1]) == bool(told), intervene.done[-1]
+            assert told in intervene.done[-1]
+            changed = (plain(outcome.logits) != plain(subject.activations.logits)).any(dim=-1)
+            assert int(changed.sum()) <= reached
+
+
+def test_of_other_attention_all_answers_may_be_reached():
+    with torch.no_grad():
+        subject = Kind(layers=1, mlp="relu", attention="bidirectional").subject(everywhere())
+    subject.intervene.ablate(mlp(0), "zero", at=POSITIONS - 1)
+    assert subject.intervene.done[-1].endswith(f"at position {POSITIONS - 1}")
 
 
 def test_a_place_of_another_axis_is_told_as_one(subject):
@@ -187,7 +221,8 @@ def test_a_place_of_another_axis_is_told_as_one(subject):
     said = f"{pattern} ablated (mean), at a place of each input (of its second axis)"
     assert intervene.done[-1] == said
     intervene.ablate(site(STREAM), "zero", ONE)
-    assert intervene.done[-1] == f"{STREAM} ablated (zero), at a position of each input"
+    told, _, _ = intervene.done[-1].partition(", before")
+    assert told == f"{STREAM} ablated (zero), at a position of each input"
     refused("how a site reads what", lambda: intervene.cut(head(0, 1), site(MLP), "zero"))
 
 

@@ -261,6 +261,10 @@ def test_heads_of_columns_stand_over_short_numbers_too():
         ("head 0.0 ablated (mean), at position 0", "(edited at position 0)"),
         ("head 0.0 ablated (zero), at positions 2, 5, which changes 4 of 9", "positions 2, 5)"),
         ("mlp 0 ablated (mean), at the answers, padding in no mean", "(edited at the answers)"),
+        (
+            "mlp 0 ablated (zero), at position 8, before 2 of 8 answers, which changes 9",
+            "(edited at position 8, before 2 of 8 answers)",
+        ),
         ("head 0.0 ablated (mean), at every position, which changes 4 of 9", ""),
         ("attention of head 0.0 set, at the answers", ""),
         ("embedding cut from the logits (mean), at the answers, which changes nothing", ""),
