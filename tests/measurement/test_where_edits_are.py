@@ -249,7 +249,10 @@ def test_an_edge_that_is_cut_at_positions(subject, at):
         (ONE - 1, "and at has position -1 of input 0: expected 0 to 5"),
         (ONE[:, None] < 3, "at, for blocks.0.hook_mlp_out is 20 x 1, expected 20 x 6"),
         (torch.zeros(INPUTS, POSITIONS, dtype=torch.bool), "at is a mask of no position"),
-        (ONE[:5], "at, for blocks.0.hook_mlp_out is 5 x 1, expected 20 x 1"),
+        (
+            ONE[:5],
+            "at is 5, expected [input] or [input place] of 20 inputs. Positions that all",
+        ),
         (ONE.double(), "at is torch.float64: expected whole numbers"),
         (TWO[:, [0, 0]], "at has a position of an input twice"),
     ],
