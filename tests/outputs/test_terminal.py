@@ -295,7 +295,7 @@ def test_an_edit_that_changes_nothing_beside_others_is_told():
 
 @pytest.mark.parametrize(
     ("what", "said"),
-    [(TOO, "allow for that of others, about"), (GIVEN, "are of this mean, no other")],
+    [(TOO, "allow for other means, roughly"), (GIVEN, "are of this mean, no other")],
 )
 def test_limits_with_means_of_draws_are_told(what, said):
     domain = f"sampled (300 draws, approximate 99.9% limit, Student's t, {what})"

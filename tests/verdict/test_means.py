@@ -114,7 +114,7 @@ def test_a_claim_is_measured_again_with_each(tmp_path):
     low, high = by_mean["limits"]
     assert low == pytest.approx(whole - math.hypot(whole - whole.low, off), rel=1e-6)
     assert high == pytest.approx(whole + math.hypot(whole.high - whole, off), rel=1e-6)
-    said = "where a mean of draws is put into the model, limits allow for that of others, about"
+    said = "where a mean of draws is put into the model, limits allow for other means, roughly"
     assert said in " ".join(output.split())
 
 
