@@ -121,3 +121,21 @@ def test_of_all_inputs_a_mean_is_known():
         for one in (subject.with_means_of(2), subject)
     )
     assert torch.equal(found, whole)
+
+
+def test_what_none_of_a_half_sees_is_of_all_that_do():
+    """And not of what stands at padding there."""
+    values, rows = torch.arange(8.0).reshape(4, 2, 1), torch.arange(4)
+    left_out = int(torch.randperm(4, generator=torch.Generator().manual_seed(0))[-1])
+    seen = torch.ones(4, 2, dtype=torch.bool)
+    seen[:, 1] = rows == left_out
+    mean = replacement(values, "mean", of_half(0, seen, values, rows))
+    assert float(mean[0, 1, 0]) == float(values[left_out, 1, 0])
+
+
+def test_a_half_of_a_mask_is_of_the_inputs_that_it_chooses():
+    """Of two of them one, and not by chance both or none."""
+    values, rows = torch.arange(4.0)[:, None], torch.tensor([5, 5, 9, 9])
+    for seed in range(8):
+        chosen = of_half(seed, None, values, rows)[:, 0].tolist()
+        assert chosen in ([True, True, False, False], [False, False, True, True])
