@@ -39,6 +39,7 @@ from tests.runs import ROOT, Run, run_in_a_fork
 DIFFERENT = CHECKPOINTS / "refuted/seed5.safetensors"
 REAL = ROOT.parent / "shared/checkpoints/min_int_model.pt"
 QK = "claims/min_of_two/test_qk_circuit.py"
+OV = "claims/min_of_two/test_ov_circuit.py"
 LONGEST = (
     *("test_cluster.py", "test_real_model.py", "test_kill_matrix.py", "test_pages.py"),
     *("test_survivors.py", "test_wheel.py", "test_hostile_checkpoints.py", "test_certified.py"),
