@@ -44,7 +44,7 @@ def test_rounding_does_not_overturn_it(certificate, verdict, length, at_least):
 @evidence("behavior")
 @pytest.mark.parametrize(("length", "at_least"), [(3, 0.996), (4, 0.996), (8, 0.99)])
 def test_it_does_so_when_run(sampled, verdict, length, at_least):
-    """Run on random lists of {length} numbers, it answers the min.
+    """Random lists of {length} are answered rightly.
 
     share of random lists of {length} numbers with logit[min] > every other logit
 

@@ -251,6 +251,13 @@ def test_a_quiet_run_lists_what_is_wrong_and_counts_the_rest(run_claims):
     assert "✓ min_of_two  4 hold, 1 refuted as expected, 0 refuted" in fine
 
 
+@pytest.mark.slow
+def test_a_model_of_63_claims_is_told_in_75_lines(run_claims):
+    verdicts = run_claims("claims/min_of_two").output.partition("= verdicts")[2].splitlines()
+    last = next(at for at, line in enumerate(verdicts) if line.startswith("59 hold"))
+    assert last <= 75
+
+
 def test_heads_of_columns_stand_over_short_numbers_too():
     assert told(record(measured=1, at_least=0))[0] == "measured bound untrained  claim"
 
